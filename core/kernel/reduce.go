@@ -1,0 +1,98 @@
+package kernel
+
+// Sum returns the sum of x, accumulated in float64.
+func Sum[T Float](x []T) float64 {
+	var s0, s1, s2, s3 float64
+	i := 0
+	for ; i+4 <= len(x); i += 4 {
+		a := x[i : i+4 : i+4]
+		s0 += float64(a[0])
+		s1 += float64(a[1])
+		s2 += float64(a[2])
+		s3 += float64(a[3])
+	}
+	for ; i < len(x); i++ {
+		s0 += float64(x[i])
+	}
+	return (s0 + s1) + (s2 + s3)
+}
+
+// SumSquares returns the sum of the squares of x, accumulated in float64.
+func SumSquares[T Float](x []T) float64 {
+	var s0, s1, s2, s3 float64
+	i := 0
+	for ; i+4 <= len(x); i += 4 {
+		a := x[i : i+4 : i+4]
+		v0, v1, v2, v3 := float64(a[0]), float64(a[1]), float64(a[2]), float64(a[3])
+		s0 += v0 * v0
+		s1 += v1 * v1
+		s2 += v2 * v2
+		s3 += v3 * v3
+	}
+	for ; i < len(x); i++ {
+		v := float64(x[i])
+		s0 += v * v
+	}
+	return (s0 + s1) + (s2 + s3)
+}
+
+// ColSums writes to dst the sum of each of the cols columns of x [rows, cols] with row stride ld, or adds it when acc is set.
+// It sums in T, in the order of the rows.
+func ColSums[T Float](dst []T, x []T, rows, cols, ld int, acc bool) {
+	dst = dst[:cols]
+	if !acc {
+		clear(dst)
+	}
+	for i := range rows {
+		for j, v := range x[i*ld : i*ld+cols] {
+			dst[j] += v
+		}
+	}
+}
+
+// ColMoments writes the mean and the biased variance of each column of x [rows, cols] with row stride ld, in two passes with
+// float64 accumulation. Both are zero when rows is.
+func ColMoments[T Float](mean, variance []float64, x []T, rows, cols, ld int) {
+	mean, variance = mean[:cols], variance[:cols]
+	clear(mean)
+	clear(variance)
+	if rows == 0 {
+		return
+	}
+	for i := range rows {
+		for j, v := range x[i*ld : i*ld+cols] {
+			mean[j] += float64(v)
+		}
+	}
+	n := float64(rows)
+	for j := range mean {
+		mean[j] /= n
+	}
+	for i := range rows {
+		for j, v := range x[i*ld : i*ld+cols] {
+			d := float64(v) - mean[j]
+			variance[j] += d * d
+		}
+	}
+	for j := range variance {
+		variance[j] /= n
+	}
+}
+
+// SoftmaxRow writes softmax(x) to dst, len(x) elements; dst may be x. Entries of -Inf get zero; a row of nothing but -Inf, or
+// with a NaN or +Inf in it, gives NaN.
+func SoftmaxRow[T Float](dst, x []T) {
+	if len(x) == 0 {
+		return
+	}
+	dst = dst[:len(x)]
+	top := x[0]
+	for _, v := range x[1:] {
+		top = max(top, v)
+	}
+	for i, v := range x {
+		dst[i] = v - top
+	}
+	Exp(dst, dst)
+	Scale(T(1/Sum(dst)), dst)
+}

@@ -1,0 +1,118 @@
+// Command millrace ingests events, trains click models and serves their scores: one binary, one subcommand a file.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"github.com/millrace/millrace/features"
+)
+
+// commands lists the subcommands in the order that help shows them.
+var commands = []func() *cobra.Command{
+	trainCommand,
+	evalCommand,
+	predictCommand,
+}
+
+// Exit codes of every subcommand.
+const (
+	exitDone   = 0
+	exitFailed = 1
+	exitWrong  = 2
+)
+
+func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
+
+// run executes one command line and returns its exit code. The first Ctrl-C or SIGTERM cancels the command's context, a second ends the process.
+func run(args []string, stdout, stderr io.Writer) int {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	defer stop()
+	go func() {
+		<-ctx.Done()
+		stop()
+	}()
+
+	root := &cobra.Command{
+		Use:           "millrace",
+		Short:         "Click and recommendation models: from events to scores",
+		Version:       version(),
+		SilenceUsage:  true,
+		SilenceErrors: true,
+	}
+	root.SetVersionTemplate("millrace {{.Version}}\n")
+	root.SetOut(stdout)
+	root.SetErr(stderr)
+	root.SetArgs(args)
+	started := false
+	for _, make := range commands {
+		c := make()
+		markStart(c, &started)
+		root.AddCommand(c)
+	}
+	err := root.ExecuteContext(ctx)
+	if err == nil {
+		return exitDone
+	}
+	fmt.Fprintln(stderr, "millrace:", err)
+	if !started || isWrong(err) {
+		return exitWrong
+	}
+	return exitFailed
+}
+
+// markStart sets started when the command's own code begins: what fails before that is a wrong command line.
+func markStart(c *cobra.Command, started *bool) {
+	if do := c.RunE; do != nil {
+		c.RunE = func(c *cobra.Command, args []string) error {
+			*started = true
+			return do(c, args)
+		}
+	}
+	for _, sub := range c.Commands() {
+		markStart(sub, started)
+	}
+}
+
+// wrongError marks an error as the request's own fault.
+type wrongError struct{ error }
+
+func (e wrongError) Unwrap() error { return e.error }
+
+// wrong marks err as a wrong request (flags, schema, data): exit code 2. Nil stays nil.
+func wrong(err error) error {
+	if err == nil {
+		return nil
+	}
+	return wrongError{err}
+}
+
+// isWrong reports whether err was marked by wrong or names unusable input data.
+func isWrong(err error) bool {
+	var w wrongError
+	var d *features.DataError
+	return errors.As(err, &w) || errors.As(err, &d)
+}
+
+// version is the module's version, or the revision it was built from.
+func version() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "unknown"
+	}
+	v := info.Main.Version
+	for _, s := range info.Settings {
+		if s.Key == "vcs.revision" && (v == "" || v == "(devel)") {
+			v = s.Value
+		}
+	}
+	return v
+}

@@ -3,23 +3,18 @@
 // A checkpoint folder holds manifest.json and parts/NAME-HASH.safetensors (named by content, so an unchanged part is not written twice).
 // Parts are written aside, synced and renamed, then the manifest is renamed over the old one: a reader sees the old checkpoint or the new one, never a torn one.
 // Parts no manifest names any more are removed after. Same content gives the same bytes: no clock, host or path inside.
+// A folder has one writer at a time and any number of readers.
 package snapshot
 
 import "encoding/json"
 
-// Tensor is a named array as it lies in a part. DType is F32, F64, U64, I64, U32 or U8 (safetensors names); Data is little-endian.
-type Tensor struct {
-	Name  string
-	DType string
-	Shape []int
-	Data  []byte
-}
+// Format is the version of the checkpoint's form that this package writes and the newest it reads.
+const Format = 1
 
-// Part is one safetensors file: its tensors in order.
-type Part struct {
-	Name    string
-	Tensors []Tensor
-}
+const (
+	manifestFile = "manifest.json"
+	partsFolder  = "parts"
+)
 
 // Manifest describes a checkpoint. Version is the content's hash, so equal checkpoints have equal versions. Files are small texts kept whole (schema.yaml, model.yaml); State is the
 // owner's own (training progress, Kafka offsets).
@@ -40,38 +35,18 @@ type PartInfo struct {
 	SHA256 string `json:"sha256"`
 }
 
-// Write publishes a checkpoint in dir: fills Format, Version and Parts of m. It returns the manifest as written.
-func Write(dir string, m Manifest, parts []Part) (*Manifest, error) { panic("contract") }
-
-// Locate finds the checkpoint for what a user names: a run's folder (its checkpoint/ inside) or a checkpoint folder itself.
-func Locate(dir string) (string, error) { panic("contract") }
-
-// Snapshot is a checkpoint opened for reading.
-type Snapshot struct {
-	Dir      string
-	Manifest Manifest
+// Part is one safetensors file: its tensors in order.
+type Part struct {
+	Name    string
+	Tensors []Tensor
 }
 
-// Open reads the manifest of a checkpoint folder (after Locate); parts are read and verified by Part.
-func Open(dir string) (*Snapshot, error) { panic("contract") }
-
-// Part reads one part and checks its size and checksum. A part that vanished because a newer checkpoint replaced it is ErrReplaced: open again.
-func (s *Snapshot) Part(name string) (*Part, error) { panic("contract") }
-
-// Rows are rows of one table, as they travel between trainer, store and scorer: Values[i·Dim:][:Dim] is the row of IDs[i].
-type Rows struct {
-	Table  string
-	Dim    int
-	IDs    []uint64
-	Values []float32
-}
-
-// Update is what changed in a model since the last one: all dense values, and the rows that moved. Version names the state after it; Seq grows by one with each.
-type Update struct {
-	Model   string
-	Version string
-	Seq     uint64
-	Full    bool // rows are all rows, not a delta
-	Dense   []Tensor
-	Rows    []Rows
+// Tensor returns the tensor of that name.
+func (p *Part) Tensor(name string) (Tensor, bool) {
+	for _, t := range p.Tensors {
+		if t.Name == name {
+			return t, true
+		}
+	}
+	return Tensor{}, false
 }

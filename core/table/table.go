@@ -95,7 +95,7 @@ func (t *Table) Find(id uint64) uint32 {
 }
 
 // Resolve writes the slot of each id to dst, the unknown row's where an id is absent.
-func (t *Table) Resolve(dst []uint32, ids []uint64) { t.index.resolve(dst[:len(ids)], ids) }
+func (t *Table) Resolve(dst []uint32, ids []uint64) { t.index.resolve(dst, ids) }
 
 // Admit returns the slot of id, adding the row where it is absent. A new row is marked as changed.
 // A table with 2³²−1 rows is full: it answers the unknown row.

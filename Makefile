@@ -1,0 +1,42 @@
+# What people and CI run. `make test` needs Go alone; tests that need a real server, a browser or the data sets skip with one line without them.
+GO       ?= go
+FUZZTIME ?= 5s
+PKGS     ?= ./...
+STATICCHECK = $(GO) run honnef.co/go/tools/cmd/staticcheck@v0.8.2
+
+.PHONY: check test test-race test-noasm fuzz bench demo nightly generate
+
+check:  ## formatting, vet, staticcheck, generated files, module files
+	@files=$$(gofmt -l .); if [ -n "$$files" ]; then echo "not gofmt-ed:"; echo "$$files"; exit 1; fi
+	$(GO) vet ./...
+	$(STATICCHECK) ./...
+	$(GO) mod tidy -diff
+	$(GO) generate ./core/kernel/...
+	git diff --exit-code -- core/kernel
+	GOOS=linux GOARCH=arm64 $(GO) build ./...
+
+test:  ## the short tests: what a change must pass
+	$(GO) test -short ./...
+
+test-race:  ## the short tests under the race detector (PKGS narrows them)
+	$(GO) test -short -race $(PKGS)
+
+test-noasm:  ## the portable kernels
+	$(GO) test -short -tags noasm ./core/... ./models/... ./training/...
+
+fuzz:  ## every fuzz target for FUZZTIME
+	@./.ci/fuzz $(FUZZTIME)
+
+bench:  ## benchmarks of every package
+	$(GO) test -run '^$$' -bench . -benchmem ./...
+
+demo:  ## the whole river in one process, with a live page
+	$(GO) run ./cmd/millrace demo
+
+nightly:  ## everything: long tests, race on all, a minute a fuzz target
+	$(GO) test -timeout 60m ./...
+	$(MAKE) test-race test-noasm
+	$(MAKE) fuzz FUZZTIME=60s
+
+generate:  ## the generated assembly
+	$(GO) generate ./core/kernel/...

@@ -3,53 +3,120 @@
 package optim
 
 import (
+	"fmt"
+	"slices"
+
 	"github.com/millrace/millrace/core/graph"
 	"github.com/millrace/millrace/core/table"
 )
 
-// Dense is one dense parameter with its gradient of this step.
+// Dense is one dense parameter with its gradient of this step. The step overwrites the gradient.
 type Dense struct {
 	Name        string
 	Value, Grad *graph.Tensor
 }
 
-// Rows is the gradient of one table in this step: Grads[i·Dim:][:Dim] belongs to Slots[i]; slots are distinct.
+// Rows is the gradient of one table in this step: Grads[i·Dim:][:Dim] belongs to Slots[i]; slots are distinct. The step overwrites the gradient.
 type Rows struct {
 	Table *table.Table
 	Slots []uint32
 	Grads []float32
 }
 
-// Config names the optimizer and its constants. Zero values take FuxiCTR's: adam, betas 0.9 and 0.999, eps 1e-8.
+// Names of optimizers. The first three are for both kinds of parameters; for rows, SGD and Adagrad move only rows in the batch.
+const (
+	AdamName       = "adam"
+	SGDName        = "sgd"
+	AdagradName    = "adagrad"
+	SparseAdamName = "sparse_adam"
+)
+
+// Config names the optimizer and its constants. Zero values take FuxiCTR's: adam, betas 0.9 and 0.999, eps 1e-8 (adagrad: PyTorch's 1e-10).
 type Config struct {
-	Optimizer          string // adam | sgd | adagrad: dense parameters
-	EmbeddingOptimizer string // adam: every row moves each step, with the L2 term over the full table; sparse_adam: only rows in the batch, L2 on those
+	Optimizer string // adam | sgd | adagrad: dense parameters
+	// EmbeddingOptimizer is adam: every row moves each step, with the L2 term over the full table; or sparse_adam, sgd, adagrad: only rows in the batch, L2 on those.
+	// The default is the dense parameters' optimizer.
+	EmbeddingOptimizer string
 	LearningRate       float64
 	Beta1, Beta2, Eps  float64
 	NetL2, EmbeddingL2 float64 // λ: (λ/2)·Σw² is added to the loss
 	MaxNorm            float64 // global gradient norm over all parameters, the regularisers' gradients included; 0: no clipping
 }
 
-// Optimizer applies steps. State of rows lies in the tables (StateSize floats a row); state of dense parameters lies here.
-type Optimizer struct{}
+// withDefaults fills zero values.
+func (c Config) withDefaults() Config {
+	def := func(x *float64, v float64) {
+		if *x == 0 {
+			*x = v
+		}
+	}
+	if c.Optimizer == "" {
+		c.Optimizer = AdamName
+	}
+	if c.EmbeddingOptimizer == "" {
+		c.EmbeddingOptimizer = c.Optimizer
+	}
+	def(&c.LearningRate, 1e-3)
+	def(&c.Beta1, 0.9)
+	def(&c.Beta2, 0.999)
+	return c
+}
 
-// New returns an optimizer; the set of parameters is fixed by the first step or by Load.
-func New(c Config) (*Optimizer, error) { panic("contract") }
+// eps is the constant under the root's side of one optimizer.
+func (c Config) eps(optimizer string) float64 {
+	switch {
+	case c.Eps != 0:
+		return c.Eps
+	case optimizer == AdagradName:
+		return 1e-10
+	}
+	return 1e-8
+}
+
+func (c Config) check() error {
+	if !slices.Contains([]string{AdamName, SGDName, AdagradName}, c.Optimizer) {
+		return fmt.Errorf("optimizer %q, want adam, sgd or adagrad", c.Optimizer)
+	}
+	if !slices.Contains([]string{AdamName, SparseAdamName, SGDName, AdagradName}, c.EmbeddingOptimizer) {
+		return fmt.Errorf("embedding optimizer %q, want adam, sparse_adam, sgd or adagrad", c.EmbeddingOptimizer)
+	}
+	for _, x := range []struct {
+		name   string
+		v, end float64
+	}{
+		{"learning rate", c.LearningRate, 1e30}, {"beta1", c.Beta1, 1}, {"beta2", c.Beta2, 1}, {"eps", c.Eps, 1e30},
+		{"net regularizer", c.NetL2, 1e30}, {"embedding regularizer", c.EmbeddingL2, 1e30}, {"max norm", c.MaxNorm, 1e30},
+	} {
+		if !(x.v >= 0 && x.v < x.end) {
+			return fmt.Errorf("%s %g, want at least 0 and below %g", x.name, x.v, x.end)
+		}
+	}
+	return nil
+}
 
 // StateSize is how many floats of state a row of dim needs.
-func (c Config) StateSize(dim int) int { panic("contract") }
+func (c Config) StateSize(dim int) int {
+	return stateCount(c.withDefaults().EmbeddingOptimizer) * dim
+}
 
-// Step applies one update with gradients as they come from the loss; it adds the L2 terms, clips, and moves the weights. It marks the rows it moved (table.Touch)
-// unless the optimizer moves every row, and returns the loss's L2 part and the gradient norm before clipping.
-func (o *Optimizer) Step(dense []Dense, rows []Rows) (l2, norm float64, err error) { panic("contract") }
+// stateCount is how many floats of state an optimizer keeps for each weight.
+func stateCount(optimizer string) int {
+	switch optimizer {
+	case SGDName:
+		return 0
+	case AdagradName:
+		return 1
+	}
+	return 2
+}
 
-// LearningRate and SetLearningRate read and change the rate (schedules, reduce on plateau).
-func (o *Optimizer) LearningRate() float64     { panic("contract") }
-func (o *Optimizer) SetLearningRate(x float64) { panic("contract") }
-
-// Steps counts the steps taken.
-func (o *Optimizer) Steps() uint64 { panic("contract") }
-
-// State returns the dense state as named tensors (name+"/m", name+"/v") and the step count, for a checkpoint; Load restores it.
-func (o *Optimizer) State() (map[string]*graph.Tensor, uint64)               { panic("contract") }
-func (o *Optimizer) Load(state map[string]*graph.Tensor, steps uint64) error { panic("contract") }
+// stateNames are the suffixes of the dense state's tensors.
+func stateNames(optimizer string) []string {
+	switch optimizer {
+	case SGDName:
+		return nil
+	case AdagradName:
+		return []string{"/sum"}
+	}
+	return []string{"/m", "/v"}
+}

@@ -1,0 +1,207 @@
+package graph
+
+import (
+	"github.com/millrace/millrace/core/kernel"
+	"gorgonia.org/gorgonia"
+)
+
+// Activation names a fused element-wise function.
+type Activation int
+
+const (
+	Identity Activation = iota
+	ReLU                // derivative 0 at 0
+	SigmoidAct
+	TanhAct
+)
+
+// String returns the name of the function.
+func (a Activation) String() string {
+	return [...]string{"identity", "relu", "sigmoid", "tanh"}[a]
+}
+
+// activate applies a in place.
+func activate[T kernel.Float](a Activation, x []T) {
+	switch a {
+	case ReLU:
+		for i, v := range x {
+			x[i] = max(v, 0)
+		}
+	case SigmoidAct:
+		kernel.Sigmoid(x, x)
+	case TanhAct:
+		kernel.Tanh(x, x)
+	}
+}
+
+// deactivate sets dz = dy·a'(z), where y = a(z). dz may be dy.
+func deactivate[T kernel.Float](a Activation, dz, y, dy []T) {
+	y, dy = y[:len(dz)], dy[:len(dz)]
+	switch a {
+	case Identity:
+		copy(dz, dy)
+	case ReLU:
+		for i := range dz {
+			g := dy[i]
+			if y[i] <= 0 {
+				g = 0
+			}
+			dz[i] = g
+		}
+	case SigmoidAct:
+		for i := range dz {
+			dz[i] = dy[i] * y[i] * (1 - y[i])
+		}
+	case TanhAct:
+		for i := range dz {
+			dz[i] = dy[i] * (1 - y[i]*y[i])
+		}
+	}
+}
+
+// Apply returns act(x) element by element.
+func Apply(x *Node, act Activation) *Node {
+	if act == Identity {
+		return x
+	}
+	return apply(activationOp{act}, []shape{{x.rows, x.Cols, false}}, x)
+}
+
+type activationOp struct{ act Activation }
+
+func (o activationOp) String() string { return o.act.String() }
+
+func (o activationOp) rows(_ *env, in []*Tensor, out []int) error { return sameRows(in, out, 0) }
+
+func (o activationOp) differentiable(int) []bool { return all(1) }
+
+func (o activationOp) grads(d *derivation) []*gorgonia.Node {
+	return d.apply(activationGrad{act: o.act}, d.in[:1], d.out, d.grad)
+}
+
+func (o activationOp) runner(e *env) runner {
+	return pick(e, activationForward[float32](o.act), activationForward[float64](o.act))
+}
+
+func activationForward[T kernel.Float](act Activation) runner {
+	var x, y []T
+	part := func(lo, hi int) {
+		copy(y[lo:hi], x[lo:hi])
+		activate(act, y[lo:hi])
+	}
+	return func(in, out []*Tensor) {
+		x, y = data[T](in[0]), data[T](out[0])
+		kernel.Parallel(len(y), elementGrain, part)
+	}
+}
+
+// activationGrad: (y, dy) → dx.
+type activationGrad struct {
+	backward
+	act Activation
+}
+
+func (o activationGrad) String() string { return o.act.String() + " gradient" }
+
+func (o activationGrad) rows(_ *env, in []*Tensor, out []int) error { return sameRows(in, out, 0) }
+
+func (o activationGrad) runner(e *env) runner {
+	return pick(e, activationBackward[float32](o.act), activationBackward[float64](o.act))
+}
+
+func activationBackward[T kernel.Float](act Activation) runner {
+	var y, dy, dx []T
+	part := func(lo, hi int) { deactivate(act, dx[lo:hi], y[lo:hi], dy[lo:hi]) }
+	return func(in, out []*Tensor) {
+		y, dy, dx = data[T](in[0]), data[T](in[1]), data[T](out[0])
+		kernel.Parallel(len(dx), elementGrain, part)
+	}
+}
+
+// PReLU returns max(0,x) + alpha·min(0,x), alpha [1, cols] (models: one slope a unit).
+func PReLU(x, alpha *Node) *Node {
+	rowOf("PReLU", "alpha", alpha, x.Cols)
+	return apply(preluOp{}, []shape{{x.rows, x.Cols, false}}, x, alpha)
+}
+
+type preluOp struct{}
+
+func (preluOp) String() string { return "prelu" }
+
+func (preluOp) rows(_ *env, in []*Tensor, out []int) error { return sameRows(in, out, 0) }
+
+func (preluOp) differentiable(int) []bool { return all(2) }
+
+func (preluOp) grads(d *derivation) []*gorgonia.Node {
+	return d.apply(preluGrad{}, d.in, d.in[0], d.in[1], d.grad)
+}
+
+func (preluOp) runner(e *env) runner {
+	return pick(e, preluForward[float32](), preluForward[float64]())
+}
+
+func preluForward[T kernel.Float]() runner {
+	var x, alpha, y []T
+	part := func(lo, hi int) {
+		cols := len(alpha)
+		for r := lo; r < hi; r++ {
+			xr, yr := x[r*cols:(r+1)*cols], y[r*cols:(r+1)*cols]
+			for c, v := range xr {
+				yr[c] = max(v, 0) + alpha[c]*min(v, 0)
+			}
+		}
+	}
+	return func(in, out []*Tensor) {
+		x, alpha, y = data[T](in[0]), data[T](in[1]), data[T](out[0])
+		kernel.Parallel(in[0].Rows, rowGrain(in[0].Cols), part)
+	}
+}
+
+// preluGrad: (x, alpha, dy) → dx, dalpha.
+type preluGrad struct{ backward }
+
+func (preluGrad) String() string { return "prelu gradient" }
+
+func (preluGrad) rows(_ *env, in []*Tensor, out []int) error { return sameRows(in, out, 0, 1) }
+
+func (preluGrad) runner(e *env) runner {
+	return pick(e, preluBackward[float32](), preluBackward[float64]())
+}
+
+func preluBackward[T kernel.Float]() runner {
+	var x, alpha, dy, dx, dalpha []T
+	var sums []float64
+	var rows int
+	part := func(lo, hi int) {
+		cols := len(alpha)
+		for r := range rows {
+			xr, gr := x[r*cols:(r+1)*cols], dy[r*cols:(r+1)*cols]
+			for c := lo; c < hi; c++ {
+				if v := xr[c]; v <= 0 {
+					sums[c] += float64(gr[c] * v)
+				}
+			}
+			if dx == nil {
+				continue
+			}
+			dr := dx[r*cols : (r+1)*cols]
+			for c := lo; c < hi; c++ {
+				if xr[c] > 0 {
+					dr[c] = gr[c]
+				} else {
+					dr[c] = alpha[c] * gr[c]
+				}
+			}
+		}
+	}
+	return func(in, out []*Tensor) {
+		x, alpha, dy, rows = data[T](in[0]), data[T](in[1]), data[T](in[2]), in[0].Rows
+		dx, dalpha = dataOrNil[T](out[0]), dataOrNil[T](out[1])
+		sums = resized(sums, len(alpha))
+		clear(sums)
+		kernel.Parallel(len(alpha), colGrain(rows), part)
+		for c := range dalpha {
+			dalpha[c] = T(sums[c])
+		}
+	}
+}

@@ -1,0 +1,85 @@
+package graph
+
+import (
+	"fmt"
+
+	"github.com/millrace/millrace/core/kernel"
+	"gorgonia.org/gorgonia"
+)
+
+// Dropout zeroes elements with probability rate in training and scales the rest by 1/(1−rate); identity in inference. The mask depends only on the plan's seed, its step and the operation's position.
+func Dropout(x *Node, rate float64) *Node {
+	if rate < 0 || rate >= 1 {
+		fail("Dropout: rate %g is not in [0, 1)", rate)
+	}
+	if rate == 0 {
+		return x
+	}
+	x.g.dropouts++
+	return apply(dropoutOp{rate, x.g.dropouts}, []shape{{x.rows, x.Cols, false}}, x)
+}
+
+// dropoutOp draws its mask anew for the gradient: that costs no more than keeping it.
+type dropoutOp struct {
+	rate     float64
+	position uint64
+}
+
+func (o dropoutOp) String() string { return fmt.Sprintf("dropout %g", o.rate) }
+
+func (o dropoutOp) rows(_ *env, in []*Tensor, out []int) error { return sameRows(in, out, 0) }
+
+func (o dropoutOp) differentiable(int) []bool { return all(1) }
+
+func (o dropoutOp) grads(d *derivation) []*gorgonia.Node { return d.apply(o, d.in, d.grad) }
+
+func (o dropoutOp) runner(e *env) runner {
+	if !e.training {
+		return pick(e, scaled[float32](1), scaled[float64](1))
+	}
+	return pick(e, dropout[float32](o, e), dropout[float64](o, e))
+}
+
+// lane is the number of bits that decide one element; a 64-bit draw serves four.
+const lane = 16
+
+// dropout keeps an element when its lane, a number in [0, 2^16), is at least rate·2^16. Where the lane equals the whole part of that
+// bound, a second draw decides with its fraction, so that the probability is rate and not rate cut to 16 bits.
+func dropout[T kernel.Float](o dropoutOp, e *env) runner {
+	bound := o.rate * (1 << lane)
+	whole := uint64(bound)
+	fraction := uint64((bound - float64(whole)) * (1 << 53))
+	keep := T(1 / (1 - o.rate))
+	var x, y []T
+	var key uint64
+	part := func(lo, hi int) {
+		for q := lo; q < hi; q++ {
+			bits := mix(key + uint64(q)*weyl)
+			end := min(q*4+4, len(y))
+			for i := q * 4; i < end; i++ {
+				v := bits & (1<<lane - 1)
+				bits >>= lane
+				scale := keep
+				if v < whole || v == whole && mix(key^uint64(i))>>11 < fraction {
+					scale = 0
+				}
+				y[i] = x[i] * scale
+			}
+		}
+	}
+	return func(in, out []*Tensor) {
+		x, y = data[T](in[0]), data[T](out[0])
+		key = mix(mix(mix(e.seed)+e.step) + o.position)
+		kernel.Parallel((len(y)+3)/4, elementGrain/4, part)
+	}
+}
+
+const weyl = 0x9e3779b97f4a7c15
+
+// mix is the output function of splitmix64: it turns a counter into a number that looks random.
+func mix(x uint64) uint64 {
+	x += weyl
+	x = (x ^ x>>30) * 0xbf58476d1ce4e5b9
+	x = (x ^ x>>27) * 0x94d049bb133111eb
+	return x ^ x>>31
+}

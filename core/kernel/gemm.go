@@ -1,5 +1,7 @@
 package kernel
 
+import "fmt"
+
 // parallelWork is the number of multiply-adds below which a product stays on the caller's thread.
 const parallelWork = 1 << 17
 
@@ -19,11 +21,23 @@ func Gemm[T Float](transA, transB bool, m, n, k int, a []T, lda int, b []T, ldb 
 		}
 		return
 	}
-	if threads := Threads(); threads == 1 || m*n*k < parallelWork {
-		gemmPortable(transA, transB, 0, m, n, k, a, lda, b, ldb, acc, c, ldc)
+	checkMatrix(a, transA, m, k, lda)
+	checkMatrix(b, transB, k, n, ldb)
+	checkMatrix(c, false, m, n, ldc)
+	if single[T]() && level != portable {
+		gemmBlocked(transA, transB, m, n, k, f32(a), lda, f32(b), ldb, acc, f32(c), ldc)
 		return
 	}
-	Parallel(m, max(portableRows, parallelWork/(n*k)), func(lo, hi int) {
-		gemmPortable(transA, transB, lo, hi, n, k, a, lda, b, ldb, acc, c, ldc)
-	})
+	gemmPortable(transA, transB, m, n, k, a, lda, b, ldb, acc, c, ldc)
+}
+
+// checkMatrix panics, as an index out of range does, when x does not hold op(X) [rows, cols] with row stride ld.
+func checkMatrix[T Float](x []T, trans bool, rows, cols, ld int) {
+	if trans {
+		rows, cols = cols, rows
+	}
+	if rows > 1 && ld < cols {
+		panic(fmt.Sprintf("kernel: row stride %d of a matrix of %d columns", ld, cols))
+	}
+	_ = x[(rows-1)*ld+cols-1]
 }

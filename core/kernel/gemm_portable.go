@@ -1,9 +1,6 @@
 package kernel
 
-import (
-	"sync"
-	"unsafe"
-)
+import "unsafe"
 
 // The portable product packs a block of B into panels of four columns and runs a 2×4 register tile over it: eight sums, two
 // values of A and four of B fit the sixteen registers that scalar code has.
@@ -14,25 +11,58 @@ const (
 	portableWidth = 64  // columns of B in a block
 )
 
+// portableGemm is one product in work, its rows shared among threads; it is kept for reuse.
+type portableGemm[T Float] struct {
+	transA, transB, acc bool
+	m, n, k             int
+	a, b, c             []T
+	lda, ldb, ldc       int
+	byRows              func(lo, hi int)
+}
+
 type portableWork[T Float] struct {
 	a [portableRows * portableDepth]T  // [depth, 2]
 	b [portableWidth * portableDepth]T // panels [depth, 4]
 }
 
-// gemmPortable computes rows lo to hi of C.
-func gemmPortable[T Float](transA, transB bool, lo, hi, n, k int, a []T, lda int, b []T, ldb int, acc bool, c []T, ldc int) {
-	w := takePortable[T]()
-	defer givePortable(w)
-	for j0 := 0; j0 < n; j0 += portableWidth {
-		cols := min(portableWidth, n-j0)
-		for p0 := 0; p0 < k; p0 += portableDepth {
-			depth := min(portableDepth, k-p0)
-			w.packB(transB, b, ldb, p0, depth, j0, cols)
+func gemmPortable[T Float](transA, transB bool, m, n, k int, a []T, lda int, b []T, ldb int, acc bool, c []T, ldc int) {
+	idle := portableIdle[T]()
+	g := idle.products.take()
+	if g == nil {
+		g = new(portableGemm[T])
+		g.byRows = g.rows
+	}
+	by := g.byRows
+	*g = portableGemm[T]{transA, transB, acc, m, n, k, a, b, c, lda, ldb, ldc, by}
+	defer func() {
+		g.a, g.b, g.c = nil, nil, nil
+		idle.products.give(g)
+	}()
+	if m*n*k < parallelWork/8 {
+		g.rows(0, m)
+		return
+	}
+	Parallel(m, max(32, parallelWork/8/(n*k)), by)
+}
+
+// rows computes rows lo to hi of C.
+func (g *portableGemm[T]) rows(lo, hi int) {
+	idle := portableIdle[T]()
+	w := idle.work.take()
+	if w == nil {
+		w = new(portableWork[T])
+	}
+	defer idle.work.give(w)
+	for j0 := 0; j0 < g.n; j0 += portableWidth {
+		cols := min(portableWidth, g.n-j0)
+		for p0 := 0; p0 < g.k; p0 += portableDepth {
+			depth := min(portableDepth, g.k-p0)
+			w.packB(g.transB, g.b, g.ldb, p0, depth, j0, cols)
 			for i := lo; i < hi; i += portableRows {
 				rows := min(portableRows, hi-i)
-				w.packA(transA, a, lda, i, rows, p0, depth)
+				w.packA(g.transA, g.a, g.lda, i, rows, p0, depth)
 				for j := 0; j < cols; j += portableCols {
-					w.tile(j, depth, rows, min(portableCols, cols-j), acc || p0 > 0, c[i*ldc+j0+j:], ldc)
+					w.tile(j, depth, rows, min(portableCols, cols-j), g.acc || p0 > 0, g.c[i*g.ldc+j0+j:], g.ldc)
 				}
 			}
 		}
@@ -109,43 +139,20 @@ func (w *portableWork[T]) tile(j, depth, rows, cols int, acc bool, c []T, ldc in
 	}
 }
 
-var portable32, portable64 freeList
-
-// freeList keeps work areas for reuse; it holds as many as were ever in use at once.
-type freeList struct {
-	mu   sync.Mutex
-	free []unsafe.Pointer
+// portableIdle holds what portable products of one type reuse.
+type idlePortable[T Float] struct {
+	products freeList[portableGemm[T]]
+	work     freeList[portableWork[T]]
 }
 
-func (l *freeList) take() unsafe.Pointer {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if len(l.free) == 0 {
-		return nil
-	}
-	p := l.free[len(l.free)-1]
-	l.free = l.free[:len(l.free)-1]
-	return p
-}
+var (
+	idle32 idlePortable[float32]
+	idle64 idlePortable[float64]
+)
 
-func (l *freeList) give(p unsafe.Pointer) {
-	l.mu.Lock()
-	l.free = append(l.free, p)
-	l.mu.Unlock()
-}
-
-func portableList[T Float]() *freeList {
+func portableIdle[T Float]() *idlePortable[T] {
 	if single[T]() {
-		return &portable32
+		return (*idlePortable[T])(unsafe.Pointer(&idle32))
 	}
-	return &portable64
+	return (*idlePortable[T])(unsafe.Pointer(&idle64))
 }
-
-func takePortable[T Float]() *portableWork[T] {
-	if p := portableList[T]().take(); p != nil {
-		return (*portableWork[T])(p)
-	}
-	return new(portableWork[T])
-}
-
-func givePortable[T Float](w *portableWork[T]) { portableList[T]().give(unsafe.Pointer(w)) }

@@ -55,9 +55,9 @@ func check[T Float](t *testing.T, p product, rng *rand.Rand) {
 			size = math.Abs(want)
 		}
 		for q := range p.k {
-			x, y := a[i*p.lda*b2i(!p.transA)+q*b2i(!p.transA)+(q*p.lda+i)*b2i(p.transA)], b[(q*p.ldb+j)*b2i(!p.transB)+(j*p.ldb+q)*b2i(p.transB)]
-			want += float64(x) * float64(y)
-			size += math.Abs(float64(x) * float64(y))
+			xy := float64(at2(a, p.transA, i, q, p.lda)) * float64(at2(b, p.transB, q, j, p.ldb))
+			want += xy
+			size += math.Abs(xy)
 		}
 		if d := math.Abs(float64(buf[at]) - want); !(d <= eps*(size+1)*(4+math.Sqrt(float64(p.k)))) {
 			t.Fatalf("%s: C[%d,%d] = %v, want %v", p, i, j, buf[at], want)
@@ -65,11 +65,12 @@ func check[T Float](t *testing.T, p product, rng *rand.Rand) {
 	}
 }
 
-func b2i(b bool) int {
-	if b {
-		return 1
+// at2 is element [i, j] of op(x).
+func at2[T Float](x []T, trans bool, i, j, ld int) T {
+	if trans {
+		i, j = j, i
 	}
-	return 0
+	return x[i*ld+j]
 }
 
 func (p product) String() string {
@@ -89,18 +90,154 @@ func shaped(m, n, k, flags, pad int) product {
 	return p
 }
 
+// eachLevel runs f with every instruction set this machine has, the portable one included.
+func eachLevel(t *testing.T, f func(t *testing.T)) {
+	best := level
+	defer func() { level = best }()
+	for level = portable; level <= best; level++ {
+		if level != portable && detect() < level {
+			continue
+		}
+		t.Run(level.String(), f)
+	}
+	level = best
+}
+
 func TestGemmTails(t *testing.T) {
-	rng := rand.New(rand.NewPCG(1, 2))
-	for v := range 68 {
-		for flags := range 8 {
-			check[float32](t, shaped(v, 1+rng.IntN(67), 1+rng.IntN(67), flags, v%3), rng)
-			check[float32](t, shaped(1+rng.IntN(67), v, 1+rng.IntN(67), flags, v%3), rng)
-			check[float32](t, shaped(1+rng.IntN(67), 1+rng.IntN(67), v, flags, v%3), rng)
-			if v%8 == flags {
-				check[float64](t, shaped(v, 1+rng.IntN(67), 1+rng.IntN(67), flags, v%3), rng)
-				check[float64](t, shaped(1+rng.IntN(67), v, 1+rng.IntN(67), flags, v%3), rng)
-				check[float64](t, shaped(1+rng.IntN(67), 1+rng.IntN(67), v, flags, v%3), rng)
+	eachLevel(t, func(t *testing.T) {
+		rng := rand.New(rand.NewPCG(1, 2))
+		for v := range 68 {
+			for flags := range 8 {
+				check[float32](t, shaped(v, 1+rng.IntN(67), 1+rng.IntN(67), flags, v%3), rng)
+				check[float32](t, shaped(1+rng.IntN(67), v, 1+rng.IntN(67), flags, v%3), rng)
+				check[float32](t, shaped(1+rng.IntN(67), 1+rng.IntN(67), v, flags, v%3), rng)
 			}
 		}
+	})
+	rng := rand.New(rand.NewPCG(3, 4))
+	for v := range 68 {
+		check[float64](t, shaped(v, 1+rng.IntN(67), 1+rng.IntN(67), v%8, v%3), rng)
+		check[float64](t, shaped(1+rng.IntN(67), v, 1+rng.IntN(67), v%8, v%3), rng)
+		check[float64](t, shaped(1+rng.IntN(67), 1+rng.IntN(67), v, v%8, v%3), rng)
 	}
+}
+
+// The shapes here cross every border of the blocking: depth, packed width, row blocks, the split by rows and by columns.
+func TestGemmBlocks(t *testing.T) {
+	withThreads(t, 3)
+	eachLevel(t, func(t *testing.T) {
+		rng := rand.New(rand.NewPCG(5, 6))
+		f := func(m, n, k, flags, pad int) {
+			t.Helper()
+			check[float32](t, shaped(m, n, k, flags, pad), rng)
+		}
+		f(9, 100, 1300, 0, 0)
+		f(9, 100, 1300, 2, 1)
+		f(3, 1111, 513, 2, 0)
+		f(3, 1111, 513, 4, 0)
+		f(130, 50, 40, 0, 1)
+		f(260, 49, 33, 4, 0)
+		f(40, 97, 1025, 1, 0)
+		f(40, 97, 1025, 7, 0)
+		f(129, 1024, 16, 0, 0)
+	})
+}
+
+func TestGemmRandom(t *testing.T) {
+	withThreads(t, 2)
+	eachLevel(t, func(t *testing.T) {
+		rng := rand.New(rand.NewPCG(7, 8))
+		for range 60 {
+			check[float32](t, shaped(rng.IntN(150), rng.IntN(150), rng.IntN(150), rng.IntN(8), rng.IntN(20)), rng)
+		}
+	})
+}
+
+// The same bits come out whatever the threads, the other rows of the batch, and, for one instruction set, the packing.
+func TestGemmBitsDependOnOperandsAlone(t *testing.T) {
+	const m, n, k = 150, 203, 700
+	rng := rand.New(rand.NewPCG(9, 10))
+	a, b := random(rng, m*k), random(rng, k*n)
+	bt := make([]float32, n*k)
+	transposeInto(bt, k, b, n, k, n)
+	eachLevel(t, func(t *testing.T) {
+		var want []float32
+		for _, threads := range []int{1, 2, 5} {
+			withThreads(t, threads)
+			for _, rows := range []int{m, 1, 7, 20} {
+				for _, transB := range []bool{false, true} {
+					c := make([]float32, m*n)
+					for i := 0; i < m; i += rows {
+						r := min(rows, m-i)
+						if transB {
+							Gemm(false, true, r, n, k, a[i*k:], k, bt, k, false, c[i*n:], n)
+						} else {
+							Gemm(false, false, r, n, k, a[i*k:], k, b, n, false, c[i*n:], n)
+						}
+					}
+					if want == nil {
+						want = c
+					}
+					sameBits(t, c, want)
+				}
+			}
+		}
+	})
+}
+
+func random(rng *rand.Rand, n int) []float32 {
+	x := make([]float32, n)
+	for i := range x {
+		x[i] = rng.Float32()*2 - 1
+	}
+	return x
+}
+
+func sameBits(t *testing.T, got, want []float32) {
+	t.Helper()
+	for i := range want {
+		if math.Float32bits(got[i]) != math.Float32bits(want[i]) {
+			t.Fatalf("element %d is %v, want the bits of %v", i, got[i], want[i])
+		}
+	}
+}
+
+func TestGemmAllocatesNothing(t *testing.T) {
+	withThreads(t, 2)
+	a, b, c := make([]float32, 200*200), make([]float32, 200*200), make([]float32, 200*200)
+	eachLevel(t, func(t *testing.T) {
+		for flags := range 4 {
+			f := func() { Gemm(flags&1 != 0, flags&2 != 0, 200, 199, 200, a, 200, b, 200, false, c, 200) }
+			f()
+			if n := testing.AllocsPerRun(20, f); n != 0 {
+				t.Errorf("flags %d: %v allocations a product", flags, n)
+			}
+		}
+	})
+}
+
+func TestGemmShortSlicePanics(t *testing.T) {
+	f := func(a, b, c int) {
+		t.Helper()
+		defer func() {
+			if recover() == nil {
+				t.Errorf("operands of %d, %d and %d elements did not panic", a, b, c)
+			}
+		}()
+		Gemm(false, false, 4, 5, 6, make([]float32, a), 6, make([]float32, b), 5, false, make([]float32, c), 5)
+	}
+	f(23, 30, 20)
+	f(24, 29, 20)
+	f(24, 30, 19)
+}
+
+func FuzzGemm(f *testing.F) {
+	f.Add(uint16(8), uint16(48), uint16(400), uint8(0), uint8(0))
+	f.Add(uint16(129), uint16(65), uint16(520), uint8(3), uint8(1))
+	f.Add(uint16(1), uint16(400), uint16(1), uint8(6), uint8(7))
+	f.Add(uint16(0), uint16(3), uint16(3), uint8(4), uint8(0))
+	f.Fuzz(func(t *testing.T, m, n, k uint16, flags, pad uint8) {
+		p := shaped(int(m%300), int(n%300), int(k%600), int(flags), int(pad%70))
+		eachLevel(t, func(t *testing.T) { check[float32](t, p, rand.New(rand.NewPCG(uint64(m), uint64(n)))) })
+	})
 }

@@ -10,6 +10,8 @@
 // outside them is touched.
 package kernel
 
+//go:generate go run ./gen
+
 import "unsafe"
 
 // Float is the element type of the numeric core.

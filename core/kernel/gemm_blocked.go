@@ -1,0 +1,216 @@
+package kernel
+
+import "unsafe"
+
+// The blocked product runs the register tiles of one instruction set over C: rows are cut into balanced tiles, columns into
+// panels as wide as the tile, k into blocks whose rows of A and B stay in the second-level cache. A is read in place through
+// two strides, whether transposed or not. B is read in place unless it is transposed or its rows lie badly; then it is packed
+// block by block into contiguous panels.
+const (
+	blockDepth   = 512     // steps of k in a block
+	blockTiles   = 24      // row tiles that share a panel of B before the next panel is taken
+	packedFloats = 1 << 19 // size of a packed block of B: what the second-level cache holds
+	packFromRows = 128     // below so many rows, copying a B that lies badly costs more than it saves
+	rowSplit     = 16      // from so many rows up the threads split rows, below columns
+	lineFloats   = 16      // a cache line
+	float32Size  = 4
+)
+
+// tileShape returns the rows and columns of the register tile.
+func (s instructions) tileShape() (rows, cols int) {
+	if s == avx512 {
+		return 8, 48
+	}
+	return 6, 16
+}
+
+// blocked is one product in work; it is kept for reuse, so that a product allocates nothing.
+type blocked struct {
+	instructions
+	rows, cols int // of the register tile
+
+	m, n, k     int
+	a           unsafe.Pointer
+	rowA, stepA int // bytes from row to row of op(A), and from step to step of k
+	b           []float32
+	ldb         int
+	transB      bool
+	c           unsafe.Pointer
+	rowC        int
+	acc         bool
+
+	tiles int // row tiles of C
+	block regionB
+	pack  []float32
+
+	byRows, byCols, packing func(lo, hi int)
+}
+
+// regionB is the part of op(B) being multiplied: steps p to p+depth of k, columns j to j+width. Panel i of it starts at
+// from + i·panel bytes.
+type regionB struct {
+	p, depth, j, width int
+	from               unsafe.Pointer
+	panel, step        int // bytes from panel to panel, and from step to step of k
+}
+
+var idleBlocked freeList[blocked]
+
+func takeBlocked() *blocked {
+	g := idleBlocked.take()
+	if g == nil {
+		g = new(blocked)
+		g.byRows, g.byCols, g.packing = g.rowTiles, g.panels, g.packPanels
+	}
+	return g
+}
+
+func (g *blocked) release() {
+	g.a, g.b, g.c, g.block.from = nil, nil, nil, nil
+	idleBlocked.give(g)
+}
+
+func gemmBlocked(transA, transB bool, m, n, k int, a []float32, lda int, b []float32, ldb int, acc bool, c []float32, ldc int) {
+	g := takeBlocked()
+	defer g.release()
+	g.instructions = level
+	g.rows, g.cols = level.tileShape()
+	g.m, g.n, g.k, g.acc = m, n, k, acc
+	g.a, g.rowA, g.stepA = unsafe.Pointer(&a[0]), lda*float32Size, float32Size
+	if transA {
+		g.rowA, g.stepA = g.stepA, g.rowA
+	}
+	g.b, g.ldb, g.transB = b, ldb, transB
+	g.c, g.rowC = unsafe.Pointer(&c[0]), ldc*float32Size
+	g.tiles = (m + g.rows - 1) / g.rows
+	badly := ldb%lineFloats != 0 || ldb%(64*lineFloats) == 0
+	if transB || badly && m >= packFromRows {
+		g.runPacked()
+		return
+	}
+	g.block = regionB{
+		depth: k, width: n, from: unsafe.Pointer(&b[0]), panel: g.cols * float32Size, step: ldb * float32Size,
+	}
+	g.run()
+}
+
+// runPacked multiplies block by block of B, each packed first.
+func (g *blocked) runPacked() {
+	depth := min(g.k, blockDepth)
+	width := min(g.n, max(1, packedFloats/depth/g.cols)*g.cols)
+	panels := (width + g.cols - 1) / g.cols
+	if need := panels*g.cols*depth + lineFloats; cap(g.pack) < need {
+		g.pack = make([]float32, need)
+	}
+	buf := aligned(g.pack[:cap(g.pack)])
+	for j := 0; j < g.n; j += width {
+		for p := 0; p < g.k; p += depth {
+			r := regionB{p: p, depth: min(depth, g.k-p), j: j, width: min(width, g.n-j), from: unsafe.Pointer(&buf[0])}
+			r.step, r.panel = g.cols*float32Size, g.cols*r.depth*float32Size
+			g.block = r
+			if panels := (r.width + g.cols - 1) / g.cols; r.width*r.depth >= parallelWork/8 {
+				Parallel(panels, 1, g.packing)
+			} else {
+				g.packPanels(0, panels)
+			}
+			g.run()
+		}
+	}
+}
+
+// aligned returns x from its first element at the start of a cache line.
+func aligned(x []float32) []float32 {
+	at := uintptr(unsafe.Pointer(&x[0])) / float32Size
+	return x[(lineFloats-at%lineFloats)%lineFloats:]
+}
+
+// packPanels copies panels lo to hi of the block of op(B).
+func (g *blocked) packPanels(lo, hi int) {
+	r := &g.block
+	for i := lo; i < hi; i++ {
+		j := r.j + i*g.cols
+		cols := min(g.cols, r.j+r.width-j)
+		dst := unsafe.Slice((*float32)(unsafe.Add(r.from, i*r.panel)), g.cols*r.depth)
+		if g.transB {
+			transposeInto(dst, g.cols, g.b[j*g.ldb+r.p:], g.ldb, cols, r.depth)
+			continue
+		}
+		for p := range r.depth {
+			copy(dst[p*g.cols:], g.b[(r.p+p)*g.ldb+j:][:cols])
+		}
+	}
+}
+
+// transposeInto writes the transpose of src [rows, cols] to dst [cols, rows].
+func transposeInto(dst []float32, ldd int, src []float32, lds int, rows, cols int) {
+	i := 0
+	if lanes := level.transposeLanes(); lanes > 0 {
+		blocks := cols / lanes
+		for ; i+lanes <= rows && blocks > 0; i += lanes {
+			transposeBlocks(&dst[i], ldd*float32Size, &src[i*lds], lds*float32Size, blocks)
+			for r := i; r < i+lanes; r++ {
+				for c := blocks * lanes; c < cols; c++ {
+					dst[c*ldd+r] = src[r*lds+c]
+				}
+			}
+		}
+	}
+	for ; i < rows; i++ {
+		for c, v := range src[i*lds:][:cols] {
+			dst[c*ldd+i] = v
+		}
+	}
+}
+
+// run multiplies by the block of B, on as many threads as it is worth.
+func (g *blocked) run() {
+	r := &g.block
+	switch {
+	case g.m*r.width*r.depth < parallelWork:
+		g.rowTiles(0, g.tiles)
+	case g.m >= rowSplit:
+		Parallel(g.tiles, parallelWork/(r.width*r.depth*g.rows), g.byRows)
+	default:
+		Parallel((r.width+g.cols-1)/g.cols, parallelWork/(g.m*r.depth*g.cols), g.byCols)
+	}
+}
+
+// rowTiles computes the row tiles lo to hi of C over all columns of the block.
+func (g *blocked) rowTiles(lo, hi int) {
+	r := &g.block
+	for p := 0; p < r.depth; p += blockDepth {
+		for t := lo; t < hi; t += blockTiles {
+			for i := 0; i*g.cols < r.width; i++ {
+				g.panel(t, min(t+blockTiles, hi), i, p)
+			}
+		}
+	}
+}
+
+// panels computes the column panels lo to hi of the block over all rows.
+func (g *blocked) panels(lo, hi int) {
+	for p := 0; p < g.block.depth; p += blockDepth {
+		for i := lo; i < hi; i++ {
+			g.panel(0, g.tiles, i, p)
+		}
+	}
+}
+
+// panel computes row tiles lo to hi of panel i, from step p of the block for at most blockDepth steps. It is kept out of line:
+// its frame's stack check is where the collector can stop a thread that otherwise runs nothing but assembly.
+//
+//go:noinline
+func (g *blocked) panel(lo, hi, i, p int) {
+	r := &g.block
+	depth, cols := min(blockDepth, r.depth-p), min(g.cols, r.width-i*g.cols)
+	acc := g.acc || r.p+p > 0
+	a := unsafe.Add(g.a, (r.p+p)*g.stepA)
+	b := unsafe.Add(r.from, i*r.panel+p*r.step)
+	c := unsafe.Add(g.c, (r.j+i*g.cols)*float32Size)
+	for t := lo; t < hi; t++ {
+		at := t * g.m / g.tiles
+		rows := (t+1)*g.m/g.tiles - at
+		runTile(g.instructions, rows, cols, depth, (*float32)(unsafe.Add(a, at*g.rowA)), g.rowA, g.stepA, (*float32)(b), r.step,
+			(*float32)(unsafe.Add(c, at*g.rowC)), g.rowC, acc)
+	}
+}

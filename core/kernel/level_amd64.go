@@ -1,0 +1,17 @@
+//go:build !noasm
+
+package kernel
+
+import "golang.org/x/sys/cpu"
+
+// detect returns the best instruction set of this processor that there are kernels for.
+func detect() instructions {
+	x := &cpu.X86
+	switch {
+	case x.HasAVX512F && x.HasAVX512VL && x.HasAVX512BW && x.HasAVX512DQ && x.HasBMI2 && x.HasFMA && x.HasAVX2:
+		return avx512
+	case x.HasAVX2 && x.HasFMA && x.HasBMI2:
+		return avx2
+	}
+	return portable
+}

@@ -70,8 +70,8 @@ func (r *Rows) ECE(n int) float64 {
 func (r *Rows) bins(n int) (bins []Bin, weights []float64) {
 	keys := r.order()
 	for i := 0; i < len(keys) && n > 0; {
-		end := min((len(bins)+1)*len(keys)/n, len(keys))
-		end = max(end, i+1)
+		bin := i*n/len(keys) + 1
+		end := min((bin*len(keys)+n-1)/n, len(keys))
 		for end < len(keys) && keys[end]>>32 == keys[end-1]>>32 {
 			end++
 		}

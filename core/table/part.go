@@ -72,8 +72,11 @@ func fromPart(p *snapshot.Part, o Options) (*Table, error) {
 			return nil, err
 		}
 	}
-	if n == 0 || ids[0] != UnknownID || uint64(n) > uint64(None) {
-		return nil, fmt.Errorf("%d ids, want 1 to %d, the first one %d", n, None, UnknownID)
+	if n == 0 || uint64(n) > uint64(None) {
+		return nil, fmt.Errorf("%d ids, want 1 to %d", n, None)
+	}
+	if ids[0] != UnknownID {
+		return nil, fmt.Errorf("the first id is %d, want the unknown row's, %d", ids[0], UnknownID)
 	}
 	o.Rows = max(o.Rows, n)
 	t, err := empty(name, o)

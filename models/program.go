@@ -1,7 +1,11 @@
 package models
 
 import (
-	"github.com/millrace/millrace/core/optim"
+	"fmt"
+	"slices"
+
+	"github.com/millrace/millrace/core/graph"
+	"github.com/millrace/millrace/core/nn"
 	"github.com/millrace/millrace/core/snapshot"
 	"github.com/millrace/millrace/core/table"
 	"github.com/millrace/millrace/features"
@@ -12,69 +16,223 @@ type TableSpec struct {
 	Name       string
 	Vocabulary string
 	Dim        int
+	// Zero says that ids without a row stand for zeros: the unknown row is zero and does not train.
+	Zero bool
 }
 
 // Program is a model's graph, built once for a schema. It is immutable after New and may be shared; Steps and Scorers made from it belong to one goroutine each.
-type Program struct{}
+type Program struct {
+	spec   *Spec
+	schema *features.Schema
+	seed   uint64
+	tables []TableSpec
+	params []paramSpec
+	groups [][]string // fields whose behaviours are the same ones, from the net's ragged lookups
+}
+
+// paramSpec is a dense parameter or buffer.
+type paramSpec struct {
+	name       string
+	rows, cols int
+	buffer     bool
+}
 
 // NewProgram builds the graph; seed fixes the initial values.
-func NewProgram(spec *Spec, s *features.Schema, seed uint64) (*Program, error) { panic("contract") }
+func NewProgram(spec *Spec, s *features.Schema, seed uint64) (*Program, error) {
+	p := &Program{spec: spec, schema: s, seed: seed}
+	a, err := p.assemble(graph.Float32)
+	if err != nil {
+		return nil, err
+	}
+	for _, v := range a.net.Params {
+		p.params = append(p.params, paramSpec{v.Name, v.Value.Rows, v.Value.Cols, v.Buffer})
+	}
+	if err := p.collectTables(a.net); err != nil {
+		return nil, fmt.Errorf("build model %s: %w", spec.Name, err)
+	}
+	p.collectGroups(a.net)
+	return p, nil
+}
 
-func (p *Program) Schema() *features.Schema { panic("contract") }
-func (p *Program) Spec() *Spec              { panic("contract") }
-func (p *Program) Tables() []TableSpec      { panic("contract") }
+// Schema is the schema the program was built for.
+func (p *Program) Schema() *features.Schema { return p.schema }
+
+// Spec is the model file the program was built from.
+func (p *Program) Spec() *Spec { return p.spec }
+
+// Tables lists the embedding tables in the order in which the model first asks for them.
+func (p *Program) Tables() []TableSpec { return p.tables }
+
+// SequenceGroups lists, for each ragged input of the model, the fields that must have equal lengths in a row.
+func (p *Program) SequenceGroups() [][]string { return p.groups }
 
 // Parameters counts trainable numbers: dense ones, and rows·dim of the tables when given. Padding is how many more FuxiCTR would count: one padding row a table.
-func (p *Program) Parameters(tables map[string]*table.Table) (count, padding int) { panic("contract") }
+func (p *Program) Parameters(tables map[string]*table.Table) (count, padding int) {
+	for _, v := range p.params {
+		if !v.buffer {
+			count += v.rows * v.cols
+		}
+	}
+	if tables == nil {
+		return count, 0
+	}
+	for _, t := range p.tables {
+		count += tables[t.Name].Len() * t.Dim
+		padding += t.Dim
+	}
+	return count, padding
+}
+
+// NewTables returns empty tables for training with the model file's optimizer. Every id of the vocabulary, where there is one, has its row from the start.
+func (p *Program) NewTables(v features.Vocabulary) (map[string]*table.Table, error) {
+	tables := map[string]*table.Table{}
+	for _, t := range p.tables {
+		o := p.tableOptions(t, true)
+		o.Rows = len(v[t.Vocabulary]) + 1
+		made, err := table.New(t.Name, o)
+		if err != nil {
+			return nil, fmt.Errorf("make table %s: %w", t.Name, err)
+		}
+		if t.Zero {
+			clear(made.Row(0))
+		}
+		for _, id := range v[t.Vocabulary] {
+			made.Admit(id)
+		}
+		tables[t.Name] = made
+	}
+	return tables, nil
+}
+
+func (p *Program) tableOptions(t TableSpec, state bool) table.Options {
+	o := table.Options{Dim: t.Dim, Seed: p.seed, InitStd: p.spec.Settings.EmbeddingInitializerStd}
+	if state {
+		o.State = p.spec.Settings.Optim().StateSize(t.Dim)
+	}
+	return o
+}
+
+// assembly is the model's graph once more, for one plan.
+type assembly struct {
+	net     *nn.Net
+	logits  []*graph.Node
+	labels  []*graph.Node
+	weights *graph.Node // nil without a weight column
+	loss    *graph.Node
+}
+
+// assemble builds the graph with its loss.
+func (p *Program) assemble(dtype graph.DType) (*assembly, error) {
+	a := &assembly{net: nn.New(dtype, p.seed)}
+	var modelErr error
+	err := graph.Build(func() {
+		if a.logits, modelErr = p.spec.Model.Build(a.net, p.schema); modelErr != nil {
+			return
+		}
+		if len(a.logits) != len(p.schema.Labels) {
+			modelErr = fmt.Errorf("%d logits for %d labels", len(a.logits), len(p.schema.Labels))
+			return
+		}
+		if p.schema.Weight != "" {
+			a.weights = a.net.Graph.Input("weight", 1)
+		}
+		var losses []*graph.Node
+		for i, l := range p.schema.Labels {
+			y := a.net.Graph.Input("label/"+l.Name, 1)
+			a.labels = append(a.labels, y)
+			losses = append(losses, graph.BCEWithLogits(a.logits[i], y, a.weights))
+		}
+		a.loss = losses[0]
+		if len(losses) > 1 {
+			a.loss = graph.SumScalars(losses...)
+		}
+	})
+	if err == nil {
+		err = modelErr
+	}
+	if err != nil {
+		return nil, fmt.Errorf("build model %s: %w", p.spec.Name, err)
+	}
+	return a, nil
+}
+
+func (p *Program) collectTables(net *nn.Net) error {
+	for _, l := range net.Lookups {
+		i := p.schema.Field(l.Field)
+		if i < 0 {
+			return fmt.Errorf("it looks up field %q, which the schema has not", l.Field)
+		}
+		t := TableSpec{Name: l.Table, Vocabulary: p.schema.Fields[i].Table(), Dim: l.Dim}
+		if owner := p.schema.Field(t.Vocabulary); owner >= 0 {
+			t.Zero = p.schema.Fields[owner].Unknown == "zero"
+		}
+		k := slices.IndexFunc(p.tables, func(o TableSpec) bool { return o.Name == t.Name })
+		if k < 0 {
+			p.tables = append(p.tables, t)
+		} else if p.tables[k] != t {
+			return fmt.Errorf("table %s is asked for with width %d of vocabulary %s and with width %d of vocabulary %s",
+				t.Name, p.tables[k].Dim, p.tables[k].Vocabulary, t.Dim, t.Vocabulary)
+		}
+	}
+	return nil
+}
+
+func (p *Program) collectGroups(net *nn.Net) {
+	var order []*graph.Ragged
+	fields := map[*graph.Ragged][]string{}
+	for _, l := range net.Lookups {
+		if l.Pool != nn.PoolRagged {
+			continue
+		}
+		if fields[l.Ragged] == nil {
+			order = append(order, l.Ragged)
+		}
+		if !slices.Contains(fields[l.Ragged], l.Field) {
+			fields[l.Ragged] = append(fields[l.Ragged], l.Field)
+		}
+	}
+	for _, r := range order {
+		p.groups = append(p.groups, fields[r])
+	}
+}
 
 // Weights are the dense values (parameters and buffers) of one version: immutable, shared by scorers.
 type Weights struct {
 	Version string
+	values  []*graph.Tensor // in the order of Program.params
 }
 
 // NewWeights reads dense values from tensors by name; every parameter must be there with its shape.
 func (p *Program) NewWeights(version string, dense []snapshot.Tensor) (*Weights, error) {
-	panic("contract")
+	w := &Weights{Version: version, values: make([]*graph.Tensor, len(p.params))}
+	err := p.readDense(dense, func(i int, values []float32) {
+		w.values[i] = &graph.Tensor{Rows: p.params[i].rows, Cols: p.params[i].cols, F32: slices.Clone(values)}
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read dense weights of version %s: %w", version, err)
+	}
+	return w, nil
 }
 
-// Rows gives a scorer embedding rows: row i of ids goes to dst[i·stride:][:dim]; an id without a row gets the table's unknown row (zeros where the field's policy is zero).
-// It is called once a table and batch, from the scorer's goroutine.
-type Rows interface {
-	Gather(tableName string, dst []float32, stride int, ids []uint64) error
+// readDense finds each parameter's tensor by name and checks its shape.
+func (p *Program) readDense(dense []snapshot.Tensor, take func(i int, values []float32)) error {
+	if len(dense) != len(p.params) {
+		return fmt.Errorf("%d tensors for the %d of model %s", len(dense), len(p.params), p.spec.Name)
+	}
+	for i, v := range p.params {
+		k := slices.IndexFunc(dense, func(t snapshot.Tensor) bool { return t.Name == v.name })
+		if k < 0 {
+			return fmt.Errorf("tensor %s is missing", v.name)
+		}
+		t := dense[k]
+		values, err := snapshot.Values[float32](t)
+		if err != nil {
+			return err
+		}
+		if !slices.Equal(t.Shape, []int{v.rows, v.cols}) || len(values) != v.rows*v.cols {
+			return fmt.Errorf("tensor %s has shape %s, want [%d %d]", v.name, fmt.Sprint(t.Shape), v.rows, v.cols)
+		}
+		take(i, values)
+	}
+	return nil
 }
-
-// TableRows serves rows straight from tables.
-type TableRows map[string]*table.Table
-
-func (t TableRows) Gather(tableName string, dst []float32, stride int, ids []uint64) error {
-	panic("contract")
-}
-
-// Scorer computes probabilities for batches.
-type Scorer struct{}
-
-// NewScorer returns a scorer with plans and buffers of its own.
-func (p *Program) NewScorer() (*Scorer, error) { panic("contract") }
-
-// Score writes probabilities for each label: out[label] is resized to b.Rows and returned. It reads rows and w only.
-func (s *Scorer) Score(b *features.Batch, w *Weights, rows Rows, out [][]float32) ([][]float32, error) {
-	panic("contract")
-}
-
-// Step runs forward and backward over batches against tables held in memory.
-type Step struct{}
-
-// NewStep returns a step. With admit, ids not in a table are added to it (streaming); else they read and train the unknown row.
-func (p *Program) NewStep(tables map[string]*table.Table, admit bool) (*Step, error) {
-	panic("contract")
-}
-
-// Run computes the loss of a batch and all gradients; number is the step's number, from which dropout masks are drawn.
-func (s *Step) Run(b *features.Batch, number uint64) (loss float64, err error) { panic("contract") }
-
-// Gradients returns what the optimizer needs, valid until the next Run.
-func (s *Step) Gradients() ([]optim.Dense, []optim.Rows) { panic("contract") }
-
-// Dense copies the current parameters and buffers as tensors; SetDense restores them.
-func (s *Step) Dense() []snapshot.Tensor               { panic("contract") }
-func (s *Step) SetDense(dense []snapshot.Tensor) error { panic("contract") }

@@ -1,0 +1,9 @@
+// Package all links every model into the registry.
+package all
+
+import (
+	_ "github.com/millrace/millrace/models/din"      // DIN
+	_ "github.com/millrace/millrace/models/dnn"      // DNN
+	_ "github.com/millrace/millrace/models/finalmlp" // FinalMLP, DualMLP
+	_ "github.com/millrace/millrace/models/lr"       // LR
+)

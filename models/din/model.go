@@ -1,0 +1,73 @@
+package din
+
+import (
+	"math"
+	"strconv"
+
+	"github.com/millrace/millrace/core/graph"
+	"github.com/millrace/millrace/core/nn"
+	"github.com/millrace/millrace/features"
+	"github.com/millrace/millrace/models"
+)
+
+// Model is DIN; equations and sizes are in README.md.
+type Model struct {
+	Config
+	units []unit
+}
+
+// Build adds the fields' vectors, one attention unit for each group of sequences, and the tower over all of them.
+func (m *Model) Build(net *nn.Net, s *features.Schema) ([]*graph.Node, error) {
+	attended := map[string]bool{}
+	for _, u := range m.units {
+		for _, f := range u.sequence {
+			attended[f] = true
+		}
+	}
+	var fields []features.Field
+	for _, f := range s.Fields {
+		if !attended[f.Name] {
+			fields = append(fields, f)
+		}
+	}
+	in := models.NewInputs(net, fields, models.InputsOptions{Prefix: "emb", Dim: m.EmbeddingDim, Lists: nn.PoolMean})
+	x := []*graph.Node{in.Node}
+	for i, u := range m.units {
+		name := "attention"
+		if len(m.units) > 1 {
+			name += strconv.Itoa(i + 1)
+		}
+		x = append(x, m.attention(net, name, u, in, s))
+	}
+	h := net.MLP("dnn", graph.Concat(x...), nn.MLPSpec{
+		Hidden: m.DNNHiddenUnits, Activation: string(m.DNNActivations), Dropout: m.NetDropout, BatchNorm: m.BatchNorm,
+	})
+	return models.Heads(net, "out", h, s), nil
+}
+
+// attention returns the interest v_U [B, H], H = d·(sequences of the unit), for the candidate's q [B, H].
+func (m *Model) attention(net *nn.Net, name string, u unit, in *models.Inputs, s *features.Schema) *graph.Node {
+	var sequence []nn.EmbedField
+	var q []*graph.Node
+	for i, f := range u.sequence {
+		sequence = append(sequence, models.EmbedField(&s.Fields[s.Field(f)], nn.PoolRagged, false))
+		if t := u.target[i]; t != "" {
+			q = append(q, in.Field(t))
+		} else {
+			q = append(q, graph.Repeat(net.Param(name+"/candidate/"+f, 1, m.EmbeddingDim, nn.Normal(1e-4)), in.Node))
+		}
+	}
+	k, r := net.EmbedSequence("emb", sequence, m.EmbeddingDim)
+	candidate := q[0]
+	if len(q) > 1 {
+		candidate = graph.Concat(q...)
+	}
+	scale := 1.0
+	if m.AttentionScale {
+		scale = 1 / math.Sqrt(float64(k.Cols))
+	}
+	return net.AttentionUnit(name, candidate, k, r, nn.AttentionSpec{
+		Hidden: m.AttentionHiddenUnits, Activation: string(m.AttentionHiddenActivations), Dropout: m.AttentionDropout,
+		Softmax: m.UseSoftmax, Scale: scale,
+	})
+}

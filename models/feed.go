@@ -1,0 +1,221 @@
+package models
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/millrace/millrace/core/graph"
+	"github.com/millrace/millrace/core/kernel"
+	"github.com/millrace/millrace/core/nn"
+	"github.com/millrace/millrace/features"
+)
+
+// feed fills the input nodes of one plan from batches. It keeps its buffers from batch to batch.
+type feed struct {
+	schema *features.Schema
+	inputs []*inputNode
+	tables []*tableFeed
+	dense  []denseFeed
+	ragged []raggedFeed
+	gather gatherJob
+}
+
+// inputNode is an input of the graph with the tensor bound to it.
+type inputNode struct {
+	node   *graph.Node
+	tensor *graph.Tensor
+}
+
+// tableFeed lists what reads one table.
+type tableFeed struct {
+	spec    TableSpec
+	lookups []*lookupFeed
+}
+
+// lookupFeed is one lookup with the rows it resolved to in this batch: an index into whatever source the rows come from.
+type lookupFeed struct {
+	*nn.Lookup
+	column int
+	input  *inputNode
+	rows   []uint32
+}
+
+type denseFeed struct {
+	columns []int
+	input   *inputNode
+}
+
+// raggedFeed names the columns whose behaviours share boundaries.
+type raggedFeed struct {
+	ragged  *graph.Ragged
+	columns []int
+}
+
+func newFeed(p *Program, net *nn.Net) *feed {
+	f := &feed{schema: p.schema}
+	for _, t := range p.tables {
+		f.tables = append(f.tables, &tableFeed{spec: t})
+	}
+	for _, l := range net.Lookups {
+		k := slices.IndexFunc(f.tables, func(t *tableFeed) bool { return t.spec.Name == l.Table })
+		f.tables[k].lookups = append(f.tables[k].lookups, &lookupFeed{Lookup: l, column: p.schema.Field(l.Field), input: f.input(l.Node)})
+		if l.Pool == nn.PoolRagged {
+			f.addRagged(l.Ragged, p.schema.Field(l.Field))
+		}
+	}
+	for _, d := range net.Dense {
+		var columns []int
+		for _, name := range d.Fields {
+			columns = append(columns, p.schema.Field(name))
+		}
+		f.dense = append(f.dense, denseFeed{columns, f.input(d.Node)})
+	}
+	f.gather.body = f.gather.run
+	return f
+}
+
+func (f *feed) input(n *graph.Node) *inputNode {
+	for _, in := range f.inputs {
+		if in.node == n {
+			return in
+		}
+	}
+	in := &inputNode{node: n, tensor: graph.NewTensor(0, n.Cols)}
+	f.inputs = append(f.inputs, in)
+	return in
+}
+
+func (f *feed) addRagged(r *graph.Ragged, column int) {
+	for i := range f.ragged {
+		if f.ragged[i].ragged == r {
+			if !slices.Contains(f.ragged[i].columns, column) {
+				f.ragged[i].columns = append(f.ragged[i].columns, column)
+			}
+			return
+		}
+	}
+	f.ragged = append(f.ragged, raggedFeed{r, []int{column}})
+}
+
+// bind gives the plan its input tensors.
+func (f *feed) bind(plan *graph.Plan) {
+	for _, in := range f.inputs {
+		plan.Bind(in.node, in.tensor)
+	}
+}
+
+// prepare checks the batch, sizes the inputs and fills what does not come from tables.
+func (f *feed) prepare(b *features.Batch) error {
+	if len(b.Columns) != len(f.schema.Fields) {
+		return fmt.Errorf("the batch has %d columns, the schema %d fields", len(b.Columns), len(f.schema.Fields))
+	}
+	for _, t := range f.tables {
+		for _, l := range t.lookups {
+			c := &b.Columns[l.column]
+			rows := b.Rows
+			switch l.Pool {
+			case nn.PoolOne:
+				if len(c.IDs) != b.Rows {
+					return fmt.Errorf("field %s has %d ids for %d rows", l.Field, len(c.IDs), b.Rows)
+				}
+			case nn.PoolRagged:
+				rows = len(c.IDs)
+				fallthrough
+			default:
+				if len(c.Offsets) != b.Rows+1 || int(c.Offsets[b.Rows]) != len(c.IDs) {
+					return fmt.Errorf("field %s has %d offsets and %d ids for %d rows", l.Field, len(c.Offsets), len(c.IDs), b.Rows)
+				}
+			}
+			l.input.tensor.Resize(rows, l.Node.Cols)
+		}
+	}
+	for _, r := range f.ragged {
+		first := b.Columns[r.columns[0]].Offsets
+		for _, c := range r.columns[1:] {
+			if o := b.Columns[c].Offsets; !slices.Equal(o, first) {
+				return f.unequal(b, r.columns[0], c)
+			}
+		}
+		r.ragged.Offsets = first
+	}
+	for _, d := range f.dense {
+		d.input.tensor.Resize(b.Rows, 2*len(d.columns))
+		dst, stride := d.input.tensor.F32, 2*len(d.columns)
+		for k, c := range d.columns {
+			values, missing := b.Columns[c].Values, b.Columns[c].Missing
+			if len(values) != b.Rows || len(missing) != b.Rows {
+				return fmt.Errorf("field %s has %d values for %d rows", f.schema.Fields[c].Name, len(values), b.Rows)
+			}
+			for r := range b.Rows {
+				dst[r*stride+2*k], dst[r*stride+2*k+1] = values[r], missing[r]
+			}
+		}
+	}
+	return nil
+}
+
+func (f *feed) unequal(b *features.Batch, one, two int) error {
+	x, y := b.Columns[one].Offsets, b.Columns[two].Offsets
+	for r := range b.Rows {
+		if n, m := x[r+1]-x[r], y[r+1]-y[r]; n != m {
+			return fmt.Errorf("row %d of the batch: sequence %s has %d entries and %s has %d, want equal lengths: both describe the same behaviours",
+				r, f.schema.Fields[one].Name, n, f.schema.Fields[two].Name, m)
+		}
+	}
+	return fmt.Errorf("sequences %s and %s have different lengths", f.schema.Fields[one].Name, f.schema.Fields[two].Name)
+}
+
+// spread writes the rows of a lookup into its input: row gives the values that index i of l.rows stands for.
+func (f *feed) spread(l *lookupFeed, b *features.Batch, source rowSource) {
+	g := &f.gather
+	g.l, g.source, g.offsets = l, source, b.Columns[l.column].Offsets
+	g.dst, g.stride = l.input.tensor.F32, l.Node.Cols
+	n := b.Rows
+	if l.Pool == nn.PoolRagged {
+		n = len(l.rows)
+	}
+	kernel.Parallel(n, 256, g.body)
+	g.source = nil
+}
+
+// rowSource gives embedding rows by index: table slots in training, positions in the gathered rows in scoring.
+type rowSource interface {
+	Row(i uint32) []float32
+}
+
+// gatherJob spreads rows over a range of an input, on whichever thread takes the range.
+type gatherJob struct {
+	l       *lookupFeed
+	source  rowSource
+	offsets []int32
+	dst     []float32
+	stride  int
+	body    func(lo, hi int)
+}
+
+func (g *gatherJob) run(lo, hi int) {
+	col, dim := g.l.Col, g.l.Dim
+	switch g.l.Pool {
+	case nn.PoolOne, nn.PoolRagged:
+		for i := lo; i < hi; i++ {
+			copy(g.dst[i*g.stride+col:][:dim], g.source.Row(g.l.rows[i]))
+		}
+		return
+	}
+	for i := lo; i < hi; i++ {
+		dst := g.dst[i*g.stride+col:][:dim]
+		clear(dst)
+		rows := g.l.rows[g.offsets[i]:g.offsets[i+1]]
+		for _, r := range rows {
+			for k, x := range g.source.Row(r) {
+				dst[k] += x
+			}
+		}
+		if g.l.Pool == nn.PoolMean && len(rows) > 1 {
+			s := 1 / float32(len(rows))
+			for k := range dst {
+				dst[k] *= s
+			}
+		}
+	}
+}

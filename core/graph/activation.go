@@ -1,6 +1,8 @@
 package graph
 
 import (
+	"math"
+
 	"github.com/millrace/millrace/core/kernel"
 	"gorgonia.org/gorgonia"
 )
@@ -24,13 +26,25 @@ func (a Activation) String() string {
 func activate[T kernel.Float](a Activation, x []T) {
 	switch a {
 	case ReLU:
-		for i, v := range x {
-			x[i] = max(v, 0)
-		}
+		relu(x)
 	case SigmoidAct:
 		kernel.Sigmoid(x, x)
 	case TanhAct:
 		kernel.Tanh(x, x)
+	}
+}
+
+// relu sets negative elements to 0. On float32 it works on the bits: signs are random and a branch would be mispredicted half of the time.
+func relu[T kernel.Float](x []T) {
+	if x, ok := any(x).([]float32); ok {
+		for i, v := range x {
+			bits := math.Float32bits(v)
+			x[i] = math.Float32frombits(bits &^ uint32(int32(bits)>>31))
+		}
+		return
+	}
+	for i, v := range x {
+		x[i] = max(v, 0)
 	}
 }
 
@@ -41,20 +55,33 @@ func deactivate[T kernel.Float](a Activation, dz, y, dy []T) {
 	case Identity:
 		copy(dz, dy)
 	case ReLU:
-		for i := range dz {
-			g := dy[i]
-			if y[i] <= 0 {
-				g = 0
-			}
-			dz[i] = g
-		}
+		reluGradient(dz, y, dy)
 	case SigmoidAct:
-		for i := range dz {
-			dz[i] = dy[i] * y[i] * (1 - y[i])
+		for i, v := range y {
+			dz[i] = dy[i] * v * (1 - v)
 		}
 	case TanhAct:
-		for i := range dz {
-			dz[i] = dy[i] * (1 - y[i]*y[i])
+		for i, v := range y {
+			dz[i] = dy[i] * (1 - v*v)
+		}
+	}
+}
+
+// reluGradient sets dz to dy where y, which is not negative, is not 0.
+func reluGradient[T kernel.Float](dz, y, dy []T) {
+	dz, dy = dz[:len(y)], dy[:len(y)]
+	if y, ok := any(y).([]float32); ok {
+		dz, dy := any(dz).([]float32)[:len(y)], any(dy).([]float32)[:len(y)]
+		for i, v := range y {
+			mask := uint32(-int32(math.Float32bits(v)) >> 31) // all ones when y > 0
+			dz[i] = math.Float32frombits(math.Float32bits(dy[i]) & mask)
+		}
+		return
+	}
+	for i, v := range y {
+		dz[i] = 0
+		if v > 0 {
+			dz[i] = dy[i]
 		}
 	}
 }

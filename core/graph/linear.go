@@ -34,10 +34,28 @@ func (o linearOp) runner(e *env) runner {
 	return pick(e, linearForward[float32](o.act), linearForward[float64](o.act))
 }
 
+// Above chunkedRows rows a layer is computed in chunks of chunkRows, each from the product to the activation while it is in the second-level cache,
+// the chunks in parallel. Below, the product itself is parallel.
+const (
+	chunkRows   = 256
+	chunkedRows = 1024
+)
+
+// chunks returns into how many chunks so many rows are cut.
+func chunks(rows int) int {
+	if rows < chunkedRows {
+		return 1
+	}
+	return (rows + chunkRows - 1) / chunkRows
+}
+
+// chunk returns the rows of chunk i of n.
+func chunk(i, n, rows int) (lo, hi int) { return i * rows / n, (i + 1) * rows / n }
+
 func linearForward[T kernel.Float](act Activation) runner {
-	var y, b []T
-	var cols int
-	epilogue := func(lo, hi int) {
+	var x, w, y, b []T
+	var rows, inner, cols, n int
+	finish := func(lo, hi int) {
 		if b != nil {
 			for r := lo; r < hi; r++ {
 				kernel.Add(y[r*cols:(r+1)*cols], y[r*cols:(r+1)*cols], b)
@@ -45,15 +63,26 @@ func linearForward[T kernel.Float](act Activation) runner {
 		}
 		activate(act, y[lo*cols:hi*cols])
 	}
+	part := func(first, last int) {
+		for i := first; i < last; i++ {
+			lo, hi := chunk(i, n, rows)
+			kernel.Gemm(false, false, hi-lo, cols, inner, x[lo*inner:], inner, w, cols, false, y[lo*cols:], cols)
+			finish(lo, hi)
+		}
+	}
 	return func(in, out []*Tensor) {
-		x, w := in[0], in[1]
-		y, b, cols = data[T](out[0]), nil, w.Cols
-		kernel.Gemm(false, false, x.Rows, w.Cols, w.Rows, data[T](x), x.Cols, data[T](w), w.Cols, false, y, w.Cols)
+		rows, inner, cols = in[0].Rows, in[0].Cols, in[1].Cols
+		x, w, y, b = data[T](in[0]), data[T](in[1]), data[T](out[0]), nil
 		if len(in) > 2 {
 			b = data[T](in[2])
 		}
+		if n = chunks(rows); n > 1 {
+			kernel.Parallel(n, 1, part)
+			return
+		}
+		kernel.Gemm(false, false, rows, cols, inner, x, inner, w, cols, false, y, cols)
 		if b != nil || act != Identity {
-			kernel.Parallel(x.Rows, rowGrain(cols), epilogue)
+			kernel.Parallel(rows, rowGrain(cols), finish)
 		}
 	}
 }
@@ -74,30 +103,44 @@ func (o linearGrad) rows(_ *env, in []*Tensor, out []int) error {
 }
 
 func (o linearGrad) runner(e *env) runner {
-	return pick(e, linearBackward[float32](o.act), linearBackward[float64](o.act))
+	return pick(e, linearBackward[float32](o.act, e), linearBackward[float64](o.act, e))
 }
 
-func linearBackward[T kernel.Float](act Activation) runner {
-	var scratch, dz, y, dy []T
-	part := func(lo, hi int) { deactivate(act, dz[lo:hi], y[lo:hi], dy[lo:hi]) }
-	sums := newColSums[T]()
+func linearBackward[T kernel.Float](act Activation, e *env) runner {
+	var w, y, dy, dz, dx, sums []T // sums [chunks, out]: column sums of dz
+	var rows, inner, cols, n int
+	var bias bool
+	part := func(first, last int) {
+		for i := first; i < last; i++ {
+			lo, hi := chunk(i, n, rows)
+			if act != Identity {
+				deactivate(act, dz[lo*cols:hi*cols], y[lo*cols:hi*cols], dy[lo*cols:hi*cols])
+			}
+			if bias {
+				kernel.ColSums(sums[i*cols:(i+1)*cols], dz[lo*cols:], hi-lo, cols, cols, false)
+			}
+			if dx != nil {
+				kernel.Gemm(false, true, hi-lo, inner, cols, dz[lo*cols:], cols, w, cols, false, dx[lo*inner:], inner)
+			}
+		}
+	}
 	return func(in, out []*Tensor) {
-		x, w := in[0], in[1]
-		y, dy = data[T](in[len(in)-2]), data[T](in[len(in)-1])
+		rows, inner, cols = in[0].Rows, in[0].Cols, in[1].Cols
+		x := data[T](in[0])
+		w, y, dy, dx = data[T](in[1]), data[T](in[len(in)-2]), data[T](in[len(in)-1]), dataOrNil[T](out[0])
+		bias = len(out) > 2 && out[2] != nil
 		dz = dy
 		if act != Identity {
-			scratch = resized(scratch, len(dy))
-			dz = scratch
-			kernel.Parallel(len(dy), elementGrain, part)
+			dz = scratch[T](e, len(dy))
 		}
-		if dx := out[0]; dx != nil {
-			kernel.Gemm(false, true, x.Rows, x.Cols, w.Cols, dz, w.Cols, data[T](w), w.Cols, false, data[T](dx), x.Cols)
-		}
+		n = chunks(rows)
+		sums = resized(sums, n*cols)
+		kernel.Parallel(n, 1, part)
 		if dw := out[1]; dw != nil {
-			kernel.Gemm(true, false, x.Cols, w.Cols, x.Rows, data[T](x), x.Cols, dz, w.Cols, false, data[T](dw), w.Cols)
+			kernel.Gemm(true, false, inner, cols, rows, x, inner, dz, cols, false, data[T](dw), cols)
 		}
-		if len(out) > 2 && out[2] != nil {
-			sums.run(data[T](out[2]), dz, x.Rows, w.Cols)
+		if bias {
+			kernel.ColSums(data[T](out[2]), sums, n, cols, cols, false)
 		}
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"hash/fnv"
 
 	"github.com/chewxy/hm"
+	"github.com/millrace/millrace/core/kernel"
 	"gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
 )
@@ -53,6 +54,20 @@ type env struct {
 	training   bool
 	seed, step uint64
 	ragged     map[*Ragged]*segments
+	scratch32  []float32
+	scratch64  []float64
+}
+
+// scratch returns n elements of undefined contents that the running step alone uses, until it ends. Steps share them: what stays in the
+// cache is worth more than memory of one's own.
+func scratch[T kernel.Float](e *env, n int) []T {
+	if p, ok := any(&e.scratch32).(*[]T); ok {
+		*p = resized(*p, n)
+		return *p
+	}
+	p := any(&e.scratch64).(*[]T)
+	*p = resized(*p, n)
+	return *p
 }
 
 // use is one application of an operation in a graph: the outputs of one use are computed together.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"strconv"
 
 	"gopkg.in/yaml.v3"
 
@@ -18,13 +19,14 @@ const (
 	SchemaFile    = "schema.yaml"
 	ModelFile     = "model.yaml"
 	StatsState    = "stats"
+	SeedState     = "seed"
 	ProgressState = "progress"
 	DensePart     = "dense"
 	OptimizerPart = "optimizer"
 )
 
 // Checkpoint is a model at rest: what training writes and evaluation, serving and the daemon read.
-// In the snapshot: files schema.yaml and model.yaml; state "stats", "progress" (training) and "stream" (offsets); parts "dense", "optimizer" and "table/NAME".
+// In the snapshot: files schema.yaml and model.yaml; state "stats", "seed", "progress" (training) and "stream" (offsets); parts "dense", "optimizer" and "table/NAME".
 type Checkpoint struct {
 	Schema   *features.Schema
 	Spec     *Spec
@@ -83,7 +85,13 @@ func (c *Checkpoint) read(state bool) (err error) {
 			return fmt.Errorf("state %s: %w", StatsState, err)
 		}
 	}
-	if c.Program, err = NewProgram(c.Spec, c.Schema, c.Spec.Settings.Seed); err != nil {
+	seed := c.Spec.Settings.Seed
+	if text, ok := m.State[SeedState]; ok {
+		if err := json.Unmarshal(text, &seed); err != nil {
+			return fmt.Errorf("state %s: %w", SeedState, err)
+		}
+	}
+	if c.Program, err = NewProgram(c.Spec, c.Schema, seed); err != nil {
 		return err
 	}
 	dense, err := c.Snapshot.Part(DensePart)
@@ -134,7 +142,7 @@ func (c *Checkpoint) NewEncoder() (*features.Encoder, error) {
 	return features.NewEncoder(c.Schema, c.Stats)
 }
 
-// NewManifest begins a checkpoint's manifest: the schema, the model file and the statistics. The owner adds its state.
+// NewManifest begins a checkpoint's manifest: the schema, the model file, the statistics and the seed. The owner adds its state.
 func (p *Program) NewManifest(model string, stats *features.Stats) (snapshot.Manifest, error) {
 	m := snapshot.Manifest{Model: model, Files: map[string]string{}, State: map[string]json.RawMessage{}}
 	schema, err := yaml.Marshal(p.schema)
@@ -147,5 +155,6 @@ func (p *Program) NewManifest(model string, stats *features.Stats) (snapshot.Man
 		return m, fmt.Errorf("write the statistics: %w", err)
 	}
 	m.State[StatsState] = text
+	m.State[SeedState] = json.RawMessage(strconv.FormatUint(p.seed, 10))
 	return m, nil
 }

@@ -44,7 +44,7 @@ func NewInputs(net *nn.Net, fields []features.Field, o InputsOptions) *Inputs {
 		}
 	}
 	if len(numbers) > 0 {
-		nodes = append(nodes, net.Numeric(o.Prefix+"/numeric", numbers, o.Dim))
+		nodes = append(nodes, net.Numeric(o.Prefix, numbers, o.Dim))
 		in.Fields = append(in.Fields, numbers...)
 	}
 	in.Node = nodes[0]

@@ -236,3 +236,6 @@ func (p *Program) readDense(dense []snapshot.Tensor, take func(i int, values []f
 	}
 	return nil
 }
+
+// Seed fixes initial values and dropout masks.
+func (p *Program) Seed() uint64 { return p.seed }

@@ -1,41 +1,227 @@
 package training
 
 import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+
 	"github.com/apache/arrow/go/v15/arrow"
 
+	"github.com/millrace/millrace/core/optim"
 	"github.com/millrace/millrace/core/snapshot"
 	"github.com/millrace/millrace/features"
 	"github.com/millrace/millrace/models"
 )
 
 // Incremental trains on records as they come, one step a minibatch in arrival order: the daemon's learner. It is not safe for concurrent use.
-type Incremental struct{}
+//
+// Ids join the tables as they arrive; one whose field has a minimum count does so when it has been seen that often, and trains the unknown row until then.
+// The same records in the same order give the same bits, across a Snapshot and a ResumeIncremental as well.
+type Incremental struct {
+	options   IncrementalOptions
+	trainer   *models.Trainer
+	encoder   *features.Encoder
+	stats     *features.Stats
+	batchSize int
+	admission *admission
+	record    features.Batch // the encoding of one record
+	pending   features.Batch // rows that wait for their minibatch
+	rows      int64          // trained
+	seq       uint64         // of updates
+	updated   int64          // rows trained when the last update was made, −1 before the first
+	loss      float64
+	slots     []uint32
+}
 
-// IncrementalOptions: Threads for the kernels, BatchSize overrides the model's, Model names the updates.
+// IncrementalOptions: BatchSize overrides the model's, Seed (when not 0) the model file's where nothing is resumed, Model names the updates.
 type IncrementalOptions struct {
 	Model     string
 	BatchSize int
 	Seed      uint64
 }
 
-// NewIncremental starts from nothing (tables grow as ids arrive) …
-func NewIncremental(spec *models.Spec, s *features.Schema, o IncrementalOptions) (*Incremental, error) {
-	panic("contract")
+// incrementalState is the state "incremental" of a checkpoint.
+type incrementalState struct {
+	Rows int64  `json:"rows"`
+	Seq  uint64 `json:"seq"`
 }
 
-// ResumeIncremental … or from a checkpoint: a train run's (--init) or the daemon's own.
+const (
+	incrementalName = "incremental"
+	admissionPart   = "admission"
+)
+
+// NewIncremental starts from nothing: tables grow as ids arrive, and numeric fields are not standardised.
+func NewIncremental(spec *models.Spec, s *features.Schema, o IncrementalOptions) (*Incremental, error) {
+	if o.Seed == 0 {
+		o.Seed = spec.Settings.Seed
+	}
+	program, err := models.NewProgram(spec, s, o.Seed)
+	if err != nil {
+		return nil, err
+	}
+	trainer, err := program.NewTrainer(nil, true)
+	if err != nil {
+		return nil, err
+	}
+	return newIncremental(trainer, nil, o)
+}
+
+// ResumeIncremental goes on from a checkpoint: a train run's (--init) or the daemon's own. It takes over the checkpoint's tables.
 func ResumeIncremental(c *models.Checkpoint, o IncrementalOptions) (*Incremental, error) {
-	panic("contract")
+	var state incrementalState
+	if c.Snapshot != nil {
+		if text, ok := c.Snapshot.Manifest.State[incrementalName]; ok {
+			if err := json.Unmarshal(text, &state); err != nil {
+				return nil, fmt.Errorf("resume from checkpoint %s: state %s: %w", c.Snapshot.Dir, incrementalName, err)
+			}
+		}
+	}
+	trainer, err := c.Trainer(true)
+	if err != nil {
+		return nil, err
+	}
+	l, err := newIncremental(trainer, c.Stats, o)
+	if err != nil {
+		return nil, err
+	}
+	l.rows, l.seq = state.Rows, state.Seq
+	if l.admission != nil && c.Snapshot != nil && hasPart(c.Snapshot, admissionPart) {
+		part, err := c.Snapshot.Part(admissionPart)
+		if err == nil {
+			err = l.admission.load(part)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("resume from checkpoint %s: %w", c.Snapshot.Dir, err)
+		}
+	}
+	return l, nil
+}
+
+func hasPart(s *snapshot.Snapshot, name string) bool {
+	for _, p := range s.Manifest.Parts {
+		if p.Name == name {
+			return true
+		}
+	}
+	return false
+}
+
+func newIncremental(t *models.Trainer, stats *features.Stats, o IncrementalOptions) (*Incremental, error) {
+	encoder, err := features.NewEncoder(t.Program.Schema(), stats)
+	if err != nil {
+		return nil, err
+	}
+	l := &Incremental{
+		options: o, trainer: t, encoder: encoder, stats: stats, batchSize: o.BatchSize, updated: -1,
+		admission: newAdmission(t.Program, t.Tables),
+	}
+	if l.batchSize <= 0 {
+		l.batchSize = t.Program.Spec().Settings.BatchSize
+	}
+	return l, nil
 }
 
 // Learn trains on a record of RecordSchema(true). Rows that do not fill a minibatch wait for the next call or Flush. It returns the number of rows trained so far.
-func (l *Incremental) Learn(rec arrow.Record) (rows int64, err error) { panic("contract") }
+// A record that cannot be encoded is an error that changes nothing.
+func (l *Incremental) Learn(rec arrow.Record) (rows int64, err error) {
+	if err := l.encoder.EncodeInto(&l.record, rec); err != nil {
+		return l.rows, err
+	}
+	for r := range l.record.Rows {
+		l.pending.Append(&l.record, r)
+		if l.pending.Rows >= l.batchSize {
+			if err := l.train(); err != nil {
+				return l.rows, err
+			}
+		}
+	}
+	return l.rows, nil
+}
 
 // Flush trains on the rows that wait.
-func (l *Incremental) Flush() (rows int64, err error) { panic("contract") }
+func (l *Incremental) Flush() (rows int64, err error) {
+	if l.pending.Rows > 0 {
+		err = l.train()
+	}
+	return l.rows, err
+}
+
+// train takes one step on the pending rows. Rows whose step fails are dropped: the weights are as they were before it.
+func (l *Incremental) train() error {
+	defer l.pending.Reset()
+	if l.admission != nil {
+		l.admission.filter(&l.pending)
+	}
+	loss, _, err := l.trainer.Train(&l.pending)
+	if err != nil {
+		return fmt.Errorf("learn after %d rows: %w", l.rows, err)
+	}
+	l.loss = loss
+	l.rows += int64(l.pending.Rows)
+	return nil
+}
+
+// Loss is the mean loss of the last minibatch.
+func (l *Incremental) Loss() float64 { return l.loss }
+
+// Waiting is the number of rows that wait for their minibatch.
+func (l *Incremental) Waiting() int { return l.pending.Rows }
 
 // Update returns what changed since the last call (everything at first), or nil when nothing did.
-func (l *Incremental) Update() (*snapshot.Update, error) { panic("contract") }
+func (l *Incremental) Update() (*snapshot.Update, error) {
+	if l.updated == l.rows {
+		return nil, nil
+	}
+	u := &snapshot.Update{Model: l.options.Model, Full: l.updated < 0 || l.movesAllRows(), Dense: l.trainer.Step.Dense()}
+	for _, spec := range l.trainer.Program.Tables() {
+		t := l.trainer.Tables[spec.Name]
+		l.slots = t.Changed(l.slots)
+		if u.Full {
+			u.Rows = append(u.Rows, models.AllRows(t))
+		} else if len(l.slots) > 0 {
+			u.Rows = append(u.Rows, t.AppendRows(snapshot.Rows{}, l.slots))
+		}
+	}
+	l.seq++
+	u.Seq, u.Version = l.seq, fmt.Sprintf("%d-%d", l.seq, l.rows)
+	l.updated = l.rows
+	return u, nil
+}
+
+// movesAllRows tells whether a step changes rows that its batch does not hold.
+func (l *Incremental) movesAllRows() bool {
+	return l.trainer.Program.Spec().Settings.EmbeddingOptimizer == optim.AdamName
+}
 
 // Snapshot returns the state for a checkpoint; the caller adds its own state and writes it. Nothing may wait: call Flush first.
-func (l *Incremental) Snapshot() (snapshot.Manifest, []snapshot.Part, error) { panic("contract") }
+// The parts are views of the tables: nothing may be learned until they are written.
+func (l *Incremental) Snapshot() (snapshot.Manifest, []snapshot.Part, error) {
+	if l.pending.Rows > 0 {
+		return snapshot.Manifest{}, nil, errors.New("take a checkpoint of the learner: rows wait for their minibatch; flush it first")
+	}
+	m, err := l.trainer.Manifest(l.options.Model, l.stats, map[string]any{"rows": l.rows, "steps": l.trainer.Optimizer.Steps()})
+	if err != nil {
+		return m, nil, fmt.Errorf("take a checkpoint of the learner: %w", err)
+	}
+	text, err := json.Marshal(incrementalState{Rows: l.rows, Seq: l.seq})
+	if err != nil {
+		return m, nil, fmt.Errorf("take a checkpoint of the learner: %w", err)
+	}
+	m.State[incrementalName] = text
+	parts := l.trainer.Parts()
+	if l.admission != nil {
+		parts = append(parts, l.admission.part())
+	}
+	return m, parts, nil
+}
+
+// String tells how far the learner is, for people.
+func (l *Incremental) String() string {
+	var tables []string
+	for _, t := range l.trainer.Program.Tables() {
+		tables = append(tables, fmt.Sprintf("%s %d", t.Name, l.trainer.Tables[t.Name].Len()))
+	}
+	return fmt.Sprintf("%d rows trained, table rows: %s", l.rows, strings.Join(tables, ", "))
+}

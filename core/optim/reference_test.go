@@ -1,0 +1,72 @@
+package optim
+
+import "math"
+
+// reference is the same rules over whole float64 matrices, written after PyTorch's documentation and FuxiCTR's regulariser:
+// the loss gets (λ/2)·Σw², gradients are clipped together, then each parameter moves by its optimizer.
+type reference struct {
+	c      Config
+	t      int
+	params []*refParam
+}
+
+type refParam struct {
+	w, g, a, b []float64
+	table      bool
+	dim        int
+	batch      map[int]bool // rows of a table in the batch
+}
+
+func (r *reference) step() (l2, norm float64) {
+	r.t++
+	active := func(p *refParam, i int) bool {
+		return !p.table || r.c.EmbeddingOptimizer == AdamName || p.batch[i/p.dim]
+	}
+	for _, p := range r.params {
+		λ := r.c.NetL2
+		if p.table {
+			λ = r.c.EmbeddingL2
+		}
+		for i := range p.w {
+			if active(p, i) {
+				l2 += λ / 2 * p.w[i] * p.w[i]
+				p.g[i] += λ * p.w[i]
+				norm += p.g[i] * p.g[i]
+			}
+		}
+	}
+	norm = math.Sqrt(norm)
+	scale := 1.0
+	if r.c.MaxNorm > 0 {
+		scale = math.Min(1, r.c.MaxNorm/(norm+1e-6))
+	}
+	c1, c2 := 1-math.Pow(r.c.Beta1, float64(r.t)), 1-math.Pow(r.c.Beta2, float64(r.t))
+	for _, p := range r.params {
+		optimizer := r.c.Optimizer
+		if p.table {
+			optimizer = r.c.EmbeddingOptimizer
+		}
+		for i := range p.w {
+			if !active(p, i) {
+				continue
+			}
+			g := scale * p.g[i]
+			switch optimizer {
+			case SGDName:
+				p.w[i] -= r.c.LearningRate * g
+			case AdagradName:
+				p.a[i] += g * g
+				p.w[i] -= r.c.LearningRate * g / (math.Sqrt(p.a[i]) + 1e-10)
+			default:
+				p.a[i] = r.c.Beta1*p.a[i] + (1-r.c.Beta1)*g
+				p.b[i] = r.c.Beta2*p.b[i] + (1-r.c.Beta2)*g*g
+				if optimizer == SparseAdamName {
+					p.w[i] -= r.c.LearningRate * math.Sqrt(c2) / c1 * p.a[i] / (math.Sqrt(p.b[i]) + 1e-8)
+				} else {
+					p.w[i] -= r.c.LearningRate / c1 * p.a[i] / (math.Sqrt(p.b[i])/math.Sqrt(c2) + 1e-8)
+				}
+			}
+		}
+	}
+	return l2, norm
+}

@@ -19,7 +19,9 @@ var ways = []struct {
 	reason string
 	spoil  func(m map[string]any, k int64) []byte
 }{
-	{streaming.ReasonNotJSON, func(m map[string]any, _ int64) []byte { return []byte("not json at all: " + fmt.Sprint(m["impression_id"])) }},
+	{streaming.ReasonNotJSON, func(m map[string]any, _ int64) []byte {
+		return []byte("not json at all: " + fmt.Sprint(m["impression_id"]))
+	}},
 	{streaming.ReasonNotJSON, func(m map[string]any, _ int64) []byte { v := mustJSON(m); return v[:len(v)/2] }},
 	{streaming.ReasonNotUTF8, func(m map[string]any, _ int64) []byte {
 		return bytes.Replace(mustJSON(m), []byte(`"user_id":"`), []byte("\"user_id\":\"\xff\xfe"), 1)
@@ -30,7 +32,10 @@ var ways = []struct {
 	{streaming.ReasonBadTimestamp, func(m map[string]any, _ int64) []byte { m["ts_ms"] = -5; return mustJSON(m) }},
 	{streaming.ReasonUnsupportedVersion, func(m map[string]any, _ int64) []byte { m["v"] = 99; return mustJSON(m) }},
 	{streaming.ReasonEmptyID, func(m map[string]any, _ int64) []byte { m["impression_id"] = ""; return mustJSON(m) }},
-	{streaming.ReasonKeyMismatch, func(m map[string]any, k int64) []byte { m["user_id"] = fmt.Sprintf("stranger%d", k); return mustJSON(m) }},
+	{streaming.ReasonKeyMismatch, func(m map[string]any, k int64) []byte {
+		m["user_id"] = fmt.Sprintf("stranger%d", k)
+		return mustJSON(m)
+	}},
 }
 
 // make spoils a copy of a good event; k tells copies apart.

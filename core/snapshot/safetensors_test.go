@@ -3,6 +3,7 @@ package snapshot
 import (
 	"bytes"
 	"encoding/binary"
+	"encoding/json"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -185,8 +186,21 @@ func FuzzParseManifest(f *testing.F) {
 		f.Fatal(err)
 	}
 	f.Add(b)
-	f.Add([]byte(`{"format":1}`))
+	f.Add([]byte(`{"format":1,"parts":[{"file":"parts/../../x","bytes":9}]}`))
 	f.Fuzz(func(t *testing.T, b []byte) {
+		if _, err := parseManifest(b); err != nil {
+			// Give it the version of its content, so that what lies behind that check is reached.
+			var m Manifest
+			if json.Unmarshal(b, &m) != nil {
+				return
+			}
+			if m.Version, err = m.version(); err != nil {
+				return
+			}
+			if b, err = json.Marshal(m); err != nil {
+				t.Fatal(err)
+			}
+		}
 		m, err := parseManifest(b)
 		if err != nil {
 			return

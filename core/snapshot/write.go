@@ -12,6 +12,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"syscall"
 	"unicode/utf8"
 )
 
@@ -250,6 +251,7 @@ func (w *writer) mkdir(dir string) error {
 	return w.sync(parent)
 }
 
+// sync makes the names in a folder durable. Some network file systems cannot and say so; their renames are durable by themselves.
 func (w *writer) sync(dir string) error {
 	return w.do("sync folder", dir, nil, nil, func() error {
 		d, err := os.Open(dir)
@@ -257,7 +259,10 @@ func (w *writer) sync(dir string) error {
 			return err
 		}
 		defer d.Close()
-		return d.Sync()
+		if err := d.Sync(); err != nil && !errors.Is(err, syscall.EINVAL) && !errors.Is(err, errors.ErrUnsupported) {
+			return err
+		}
+		return nil
 	})
 }
 

@@ -1,11 +1,14 @@
 package snapshot
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
+	"sync"
 	"testing"
 )
 
@@ -112,4 +115,47 @@ func TestSyncedBeforeNamed(t *testing.T) {
 	if got := strings.Join(ops, " "); strings.Count(got, "rename") != 3 || strings.Count(got, "mkdir") != 3 {
 		t.Errorf("steps %s", got)
 	}
+}
+
+// TestReadersDuringWrites reads while checkpoints are published: each load is one whole checkpoint, or it says that it was replaced.
+func TestReadersDuringWrites(t *testing.T) {
+	dir := t.TempDir()
+	publish := func(i int) {
+		m := sampleManifest()
+		m.State["n"] = json.RawMessage(strconv.Itoa(i))
+		mustWrite(t, dir, m, sampleParts(float32(i)))
+	}
+	publish(0)
+	stop := make(chan struct{})
+	var wg sync.WaitGroup
+	for range 2 {
+		wg.Go(func() {
+			for last := 0; ; {
+				s, parts, err := load(dir)
+				if err == nil {
+					n, _ := strconv.Atoi(string(s.Manifest.State["n"]))
+					w, _ := parts["dense"].Tensor("w")
+					rows, _ := parts["table/user id"].Tensor("rows")
+					x, _ := Values[float32](w)
+					y, _ := Values[float32](rows)
+					if n < last || x[0] != float32(n) || y[5] != float32(n) {
+						t.Errorf("checkpoint %d after %d holds the weights of %g and %g", n, last, x[0], y[5])
+					}
+					last = n
+				} else if !errors.Is(err, ErrReplaced) {
+					t.Error(err)
+				}
+				select {
+				case <-stop:
+					return
+				default:
+				}
+			}
+		})
+	}
+	for i := range 60 {
+		publish(i + 1)
+	}
+	close(stop)
+	wg.Wait()
 }

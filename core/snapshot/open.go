@@ -87,14 +87,14 @@ func parseManifest(b []byte) (*Manifest, error) {
 }
 
 // Part reads one part and checks its size and checksum. A part that vanished because a newer checkpoint replaced it is ErrReplaced: open again.
-// A part the manifest does not name wraps fs.ErrNotExist, damage wraps ErrCorrupt.
-func (s *Snapshot) Part(name string) (*Part, error) {
+// A part the manifest does not name wraps fs.ErrNotExist, damage wraps ErrCorrupt. Tensors named in skip are left out and take no memory.
+func (s *Snapshot) Part(name string, skip ...string) (*Part, error) {
 	for _, i := range s.Manifest.Parts {
 		if i.Name != name {
 			continue
 		}
 		path := filepath.Join(s.Dir, filepath.FromSlash(i.File))
-		tensors, err := readPart(path, i)
+		tensors, err := readPart(path, i, skip)
 		if errors.Is(err, fs.ErrNotExist) {
 			if m, merr := readManifest(s.Dir); merr == nil && m.Version != s.Manifest.Version {
 				err = ErrReplaced
@@ -110,7 +110,7 @@ func (s *Snapshot) Part(name string) (*Part, error) {
 	return nil, fmt.Errorf("read part %s of checkpoint %s: its manifest has no such part: %w", name, s.Dir, fs.ErrNotExist)
 }
 
-func readPart(path string, i PartInfo) ([]Tensor, error) {
+func readPart(path string, i PartInfo, skip []string) ([]Tensor, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, err
@@ -123,14 +123,17 @@ func readPart(path string, i PartInfo) ([]Tensor, error) {
 	if st.Size() != i.Bytes {
 		return nil, fmt.Errorf("%w: %d bytes, its manifest says %d", ErrCorrupt, st.Size(), i.Bytes)
 	}
-	b := make([]byte, i.Bytes)
-	if _, err := io.ReadFull(f, b); err != nil {
-		return nil, err
+	sum := sha256.New()
+	tensors, err := readTensors(io.TeeReader(f, sum), i.Bytes, skip)
+	if err != nil {
+		// Where the bytes are not those that were written, that is the reason.
+		if _, cerr := io.Copy(sum, f); cerr != nil {
+			return nil, cerr
+		}
 	}
-	if h := sha256.Sum256(b); hex.EncodeToString(h[:]) != i.SHA256 {
-		return nil, fmt.Errorf("%w: SHA-256 %x, its manifest says %s", ErrCorrupt, h, i.SHA256)
+	if h := hex.EncodeToString(sum.Sum(nil)); h != i.SHA256 {
+		return nil, fmt.Errorf("%w: SHA-256 %s, its manifest says %s", ErrCorrupt, h, i.SHA256)
 	}
-	tensors, _, err := ParseTensors(b)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrCorrupt, err)
 	}

@@ -2,6 +2,7 @@ package snapshot
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
@@ -119,8 +120,22 @@ func ParseTensors(b []byte) ([]Tensor, map[string]string, error) {
 	if n > maxHeader || n > uint64(len(b)-8) {
 		return nil, nil, fmt.Errorf("header of %d bytes in %d", n, len(b))
 	}
+	data := b[8+n:]
+	tensors, meta, err := parseHeader(b[8:8+n], int64(len(data)))
+	if err != nil {
+		return nil, nil, err
+	}
+	for i := range tensors {
+		size := tensors[i].want()
+		tensors[i].Data, data = data[:size:size], data[size:]
+	}
+	return tensors, meta, nil
+}
+
+// parseHeader reads the JSON header over size bytes of data: the tensors in order of their data, which they have not yet got but cover exactly, and the metadata.
+func parseHeader(header []byte, size int64) ([]Tensor, map[string]string, error) {
 	var raw map[string]json.RawMessage
-	if err := json.Unmarshal(b[8:8+n], &raw); err != nil {
+	if err := json.Unmarshal(header, &raw); err != nil {
 		return nil, nil, fmt.Errorf("decode the header: %w", err)
 	}
 	var meta map[string]string
@@ -130,7 +145,6 @@ func ParseTensors(b []byte) ([]Tensor, map[string]string, error) {
 		}
 		delete(raw, metadataKey)
 	}
-	data := b[8+n:]
 	type placed struct {
 		Tensor
 		begin, end int64
@@ -141,23 +155,17 @@ func ParseTensors(b []byte) ([]Tensor, map[string]string, error) {
 		if err := json.Unmarshal(m, &i); err != nil {
 			return nil, nil, fmt.Errorf("decode the header of tensor %s: %w", name, err)
 		}
-		if i.Offsets == nil || i.Offsets[0] < 0 || i.Offsets[1] < i.Offsets[0] || i.Offsets[1] > int64(len(data)) {
-			return nil, nil, fmt.Errorf("tensor %s lies outside the %d bytes of data", name, len(data))
+		if i.Offsets == nil || i.Offsets[0] < 0 || i.Offsets[1] < i.Offsets[0] || i.Offsets[1] > size {
+			return nil, nil, fmt.Errorf("tensor %s lies outside the %d bytes of data", name, size)
 		}
 		begin, end := i.Offsets[0], i.Offsets[1]
 		if err := checkShape(name, i.DType, i.Shape, end-begin); err != nil {
 			return nil, nil, err
 		}
-		list = append(list, placed{Tensor{Name: name, DType: i.DType, Shape: i.Shape, Data: data[begin:end:end]}, begin, end})
+		list = append(list, placed{Tensor{Name: name, DType: i.DType, Shape: i.Shape}, begin, end})
 	}
 	slices.SortFunc(list, func(a, b placed) int {
-		switch {
-		case a.begin != b.begin:
-			return int(sign(a.begin - b.begin))
-		case a.end != b.end:
-			return int(sign(a.end - b.end))
-		}
-		return strings.Compare(a.Name, b.Name)
+		return cmp.Or(cmp.Compare(a.begin, b.begin), cmp.Compare(a.end, b.end), strings.Compare(a.Name, b.Name))
 	})
 	tensors := make([]Tensor, len(list))
 	var at int64
@@ -167,18 +175,53 @@ func ParseTensors(b []byte) ([]Tensor, map[string]string, error) {
 		}
 		at, tensors[i] = p.end, p.Tensor
 	}
-	if at != int64(len(data)) {
-		return nil, nil, fmt.Errorf("%d bytes of data, tensors cover %d", len(data), at)
+	if at != size {
+		return nil, nil, fmt.Errorf("%d bytes of data, tensors cover %d", size, at)
 	}
 	return tensors, meta, nil
 }
 
-func sign(x int64) int64 {
-	switch {
-	case x < 0:
-		return -1
-	case x > 0:
-		return 1
+// want is how many bytes a tensor's type and shape ask for.
+func (t Tensor) want() int64 {
+	size, _ := dtypeSize(t.DType)
+	n := int64(size)
+	for _, d := range t.Shape {
+		n *= int64(d)
 	}
-	return 0
+	return n
+}
+
+// readTensors reads the safetensors form from a stream of size bytes, keeping each tensor's data in a slice of its own but for those in skip, which are read and dropped.
+func readTensors(r io.Reader, size int64, skip []string) ([]Tensor, error) {
+	var word [8]byte
+	if _, err := io.ReadFull(r, word[:]); err != nil {
+		return nil, err
+	}
+	n := binary.LittleEndian.Uint64(word[:])
+	if n > maxHeader || int64(n) > size-8 {
+		return nil, fmt.Errorf("header of %d bytes in %d", n, size)
+	}
+	header := make([]byte, n)
+	if _, err := io.ReadFull(r, header); err != nil {
+		return nil, err
+	}
+	all, _, err := parseHeader(header, size-8-int64(n))
+	if err != nil {
+		return nil, err
+	}
+	kept := all[:0]
+	for _, t := range all {
+		if slices.Contains(skip, t.Name) {
+			if _, err := io.CopyN(io.Discard, r, t.want()); err != nil {
+				return nil, err
+			}
+			continue
+		}
+		t.Data = make([]byte, t.want())
+		if _, err := io.ReadFull(r, t.Data); err != nil {
+			return nil, err
+		}
+		kept = append(kept, t)
+	}
+	return kept, nil
 }

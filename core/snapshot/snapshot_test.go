@@ -106,6 +106,9 @@ func TestWriteAndRead(t *testing.T) {
 	if names := parts["dense"].Tensors; len(names) != 3 || names[0].Name != "w" || names[1].Name != "n" || names[2].Name != "none" {
 		t.Errorf("tensors out of order: %v", names)
 	}
+	if p, err := s.Part("dense", "n"); err != nil || len(p.Tensors) != 2 || p.Tensors[1].Name != "none" || string(p.Tensors[0].Data) != string(parts["dense"].Tensors[0].Data) {
+		t.Errorf("without a tensor: %+v %v", p, err)
+	}
 	if _, err := s.Part("other"); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("a part that is not there: %v", err)
 	}

@@ -10,11 +10,13 @@ import (
 // PartPrefix is what a table's name follows in the name of its part.
 const PartPrefix = "table/"
 
+// StateTensor is the name of the optimizer state in a table's part: who only scores need not read it (snapshot.Snapshot.Part can leave it out).
+const StateTensor = "state"
+
 // The tensors of a table's part: ids U64 [N], rows F32 [N, Dim] and, where the table has any, state F32 [N, State].
 const (
-	idsTensor   = "ids"
-	rowsTensor  = "rows"
-	stateTensor = "state"
+	idsTensor  = "ids"
+	rowsTensor = "rows"
 )
 
 // Part is the table as a part of a checkpoint, in slot order: sums over the whole table run in that order, so a table read back
@@ -23,7 +25,7 @@ func (t *Table) Part() snapshot.Part {
 	n := t.Len()
 	ids := snapshot.Tensor{Name: idsTensor, DType: "U64", Shape: []int{n}, Pieces: make([][]byte, 0, t.Chunks())}
 	rows := snapshot.Tensor{Name: rowsTensor, DType: "F32", Shape: []int{n, t.opt.Dim}, Pieces: make([][]byte, 0, t.Chunks())}
-	state := snapshot.Tensor{Name: stateTensor, DType: "F32", Shape: []int{n, t.opt.State}, Pieces: make([][]byte, 0, t.Chunks())}
+	state := snapshot.Tensor{Name: StateTensor, DType: "F32", Shape: []int{n, t.opt.State}, Pieces: make([][]byte, 0, t.Chunks())}
 	for i := range t.Chunks() {
 		r, s := t.Chunk(i)
 		ids.Pieces = append(ids.Pieces, snapshot.Bytes(t.ids[i][:len(r)/t.opt.Dim]))
@@ -67,7 +69,7 @@ func fromPart(p *snapshot.Part, o Options) (*Table, error) {
 		return nil, err
 	}
 	var state []float32
-	if st, ok := p.Tensor(stateTensor); ok && o.State > 0 {
+	if st, ok := p.Tensor(StateTensor); ok && o.State > 0 {
 		if state, err = matrix(st, n, o.State); err != nil {
 			return nil, err
 		}

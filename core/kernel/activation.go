@@ -6,7 +6,11 @@ import "math"
 
 // Exp writes e^x to dst, len(x) elements; dst may be x.
 func Exp[T Float](dst, x []T) {
-	dst = dst[:len(x)]
+	dst = dst[:len(x):len(dst)]
+	if vectored[T]() {
+		vectorUnary(opExp, f32(dst), f32(x))
+		return
+	}
 	if single[T]() {
 		d := f32(dst)
 		for i, v := range f32(x) {
@@ -21,7 +25,7 @@ func Exp[T Float](dst, x []T) {
 
 // Log writes the natural logarithm of x to dst, len(x) elements; dst may be x. Zero gives -Inf, a negative number NaN.
 func Log[T Float](dst, x []T) {
-	dst = dst[:len(x)]
+	dst = dst[:len(x):len(dst)]
 	for i, v := range x {
 		dst[i] = T(math.Log(float64(v)))
 	}
@@ -29,7 +33,11 @@ func Log[T Float](dst, x []T) {
 
 // Sigmoid writes 1/(1+e^-x) to dst, len(x) elements; dst may be x.
 func Sigmoid[T Float](dst, x []T) {
-	dst = dst[:len(x)]
+	dst = dst[:len(x):len(dst)]
+	if vectored[T]() {
+		vectorUnary(opSigmoid, f32(dst), f32(x))
+		return
+	}
 	if single[T]() {
 		d := f32(dst)
 		for i, v := range f32(x) {
@@ -44,7 +52,11 @@ func Sigmoid[T Float](dst, x []T) {
 
 // Tanh writes the hyperbolic tangent of x to dst, len(x) elements; dst may be x.
 func Tanh[T Float](dst, x []T) {
-	dst = dst[:len(x)]
+	dst = dst[:len(x):len(dst)]
+	if vectored[T]() {
+		vectorUnary(opTanh, f32(dst), f32(x))
+		return
+	}
 	if single[T]() {
 		d := f32(dst)
 		for i, v := range f32(x) {
@@ -59,7 +71,7 @@ func Tanh[T Float](dst, x []T) {
 
 // Softplus writes log(1+e^x) to dst, len(x) elements; dst may be x.
 func Softplus[T Float](dst, x []T) {
-	dst = dst[:len(x)]
+	dst = dst[:len(x):len(dst)]
 	for i, v := range x {
 		f := float64(v)
 		dst[i] = T(max(f, 0) + math.Log1p(math.Exp(-math.Abs(f))))

@@ -6,9 +6,13 @@ import "math"
 // PyTorch's form): m = beta1·m + (1-beta1)·g, v = beta2·v + (1-beta2)·g², w -= lr·(m/corr1) / (√(v/corr2) + eps).
 // corr1 and corr2 are the bias corrections 1-beta1^t and 1-beta2^t; an L2 penalty is the caller's to add to g.
 func Adam[T Float](w, m, v, g []T, lr, beta1, beta2, eps, corr1, corr2 float64) {
-	m, v, g = m[:len(w)], v[:len(w)], g[:len(w)]
+	m, v, g = m[:len(w):len(m)], v[:len(w):len(v)], g[:len(w):len(g)]
 	b1, a1, b2, a2 := T(beta1), T(1-beta1), T(beta2), T(1-beta2)
 	step, root, e := T(lr/corr1), T(1/math.Sqrt(corr2)), T(eps)
+	if vectored[T]() {
+		vectorAdam(f32(w), f32(m), f32(v), f32(g), float32(b1), float32(a1), float32(b2), float32(a2), float32(step), float32(root), float32(e))
+		return
+	}
 	for i, x := range g {
 		mi := b1*m[i] + a1*x
 		vi := b2*v[i] + a2*(x*x)

@@ -2,7 +2,11 @@ package kernel
 
 // Add writes x + y to dst, len(x) elements; dst may be x or y.
 func Add[T Float](dst, x, y []T) {
-	dst, y = dst[:len(x)], y[:len(x)]
+	dst, y = dst[:len(x):len(dst)], y[:len(x):len(y)]
+	if vectored[T]() {
+		vectorBinary(opAdd, f32(dst), f32(x), f32(y))
+		return
+	}
 	for i, v := range x {
 		dst[i] = v + y[i]
 	}
@@ -10,7 +14,11 @@ func Add[T Float](dst, x, y []T) {
 
 // Sub writes x - y to dst, len(x) elements; dst may be x or y.
 func Sub[T Float](dst, x, y []T) {
-	dst, y = dst[:len(x)], y[:len(x)]
+	dst, y = dst[:len(x):len(dst)], y[:len(x):len(y)]
+	if vectored[T]() {
+		vectorBinary(opSub, f32(dst), f32(x), f32(y))
+		return
+	}
 	for i, v := range x {
 		dst[i] = v - y[i]
 	}
@@ -18,7 +26,11 @@ func Sub[T Float](dst, x, y []T) {
 
 // Mul writes the element-wise product of x and y to dst, len(x) elements; dst may be x or y.
 func Mul[T Float](dst, x, y []T) {
-	dst, y = dst[:len(x)], y[:len(x)]
+	dst, y = dst[:len(x):len(dst)], y[:len(x):len(y)]
+	if vectored[T]() {
+		vectorBinary(opMul, f32(dst), f32(x), f32(y))
+		return
+	}
 	for i, v := range x {
 		dst[i] = v * y[i]
 	}
@@ -26,6 +38,10 @@ func Mul[T Float](dst, x, y []T) {
 
 // Scale multiplies x by alpha in place.
 func Scale[T Float](alpha T, x []T) {
+	if vectored[T]() {
+		vectorScale(float32(alpha), f32(x))
+		return
+	}
 	for i := range x {
 		x[i] *= alpha
 	}
@@ -33,7 +49,11 @@ func Scale[T Float](alpha T, x []T) {
 
 // Axpy adds alpha·x to y, len(x) elements.
 func Axpy[T Float](alpha T, x, y []T) {
-	y = y[:len(x)]
+	y = y[:len(x):len(y)]
+	if vectored[T]() {
+		vectorAxpy(float32(alpha), f32(x), f32(y))
+		return
+	}
 	for i, v := range x {
 		y[i] += alpha * v
 	}
@@ -41,7 +61,10 @@ func Axpy[T Float](alpha T, x, y []T) {
 
 // Dot returns the inner product of x and y over len(x) elements, summed in T.
 func Dot[T Float](x, y []T) T {
-	y = y[:len(x)]
+	y = y[:len(x):len(y)]
+	if vectored[T]() {
+		return T(vectorDot(f32(x), f32(y)))
+	}
 	var s0, s1, s2, s3 T
 	i := 0
 	for ; i+4 <= len(x); i += 4 {

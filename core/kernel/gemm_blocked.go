@@ -169,7 +169,12 @@ func (g *blocked) run() {
 	case g.m*r.width*r.depth < parallelWork:
 		g.rowTiles(0, g.tiles)
 	case g.m >= rowSplit:
-		Parallel(g.tiles, parallelWork/(r.width*r.depth*g.rows), g.byRows)
+		grain := parallelWork / (r.width * r.depth * g.rows)
+		if r.depth > blockDepth {
+			// Every range streams all of B: no more ranges than threads.
+			grain = max(grain, g.tiles/Threads())
+		}
+		Parallel(g.tiles, grain, g.byRows)
 	default:
 		Parallel((r.width+g.cols-1)/g.cols, parallelWork/(g.m*r.depth*g.cols), g.byCols)
 	}

@@ -6,8 +6,8 @@
 // Nothing here allocates in steady state, and results do not depend on scheduling: the same input and thread count give the
 // same bits.
 //
-// Slices shorter than the stated shape are a programming error and panic with the runtime's bounds error before anything
-// outside them is touched.
+// Slices shorter than the stated shape are a programming error and panic with the runtime's bounds error; nothing outside
+// them is touched.
 package kernel
 
 //go:generate go run ./gen

@@ -1,5 +1,7 @@
 package kernel
 
+import "slices"
+
 // Sum returns the sum of x, accumulated in float64.
 func Sum[T Float](x []T) float64 {
 	var s0, s1, s2, s3 float64
@@ -39,9 +41,15 @@ func SumSquares[T Float](x []T) float64 {
 // ColSums writes to dst the sum of each of the cols columns of x [rows, cols] with row stride ld, or adds it when acc is set.
 // It sums in T, in the order of the rows.
 func ColSums[T Float](dst []T, x []T, rows, cols, ld int, acc bool) {
-	dst = dst[:cols]
+	dst, x = dst[:cols:len(dst)], slices.Clip(x)
 	if !acc {
 		clear(dst)
+	}
+	if vectored[T]() {
+		if cols > 0 {
+			vectorAddRows(f32(dst), f32(x), rows, ld)
+		}
+		return
 	}
 	for i := range rows {
 		for j, v := range x[i*ld : i*ld+cols] {
@@ -53,7 +61,7 @@ func ColSums[T Float](dst []T, x []T, rows, cols, ld int, acc bool) {
 // ColMoments writes the mean and the biased variance of each column of x [rows, cols] with row stride ld, in two passes with
 // float64 accumulation. Both are zero when rows is.
 func ColMoments[T Float](mean, variance []float64, x []T, rows, cols, ld int) {
-	mean, variance = mean[:cols], variance[:cols]
+	mean, variance, x = mean[:cols:len(mean)], variance[:cols:len(variance)], slices.Clip(x)
 	clear(mean)
 	clear(variance)
 	if rows == 0 {
@@ -85,7 +93,7 @@ func SoftmaxRow[T Float](dst, x []T) {
 	if len(x) == 0 {
 		return
 	}
-	dst = dst[:len(x)]
+	dst = dst[:len(x):len(dst)]
 	top := x[0]
 	for _, v := range x[1:] {
 		top = max(top, v)

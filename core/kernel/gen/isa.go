@@ -34,18 +34,20 @@ func (s isa) maskVector() reg.VecPhysical { return ymm[15] }
 // setMask makes the mask of the first lanes lanes from the parameter of that name; it uses tmp.
 func (s isa) setMask(c *build.Context, tmp reg.GPPhysical) {
 	c.Load(c.Param("lanes"), tmp)
+	s.maskFrom(c, tmp)
+}
+
+// maskFrom makes the mask of the first n lanes; it spoils n and R15.
+func (s isa) maskFrom(c *build.Context, n reg.GPPhysical) {
 	if s.wide {
-		all := reg.R15
-		c.MOVQ(operand.I32(-1), all)
-		c.BZHIQ(tmp, all, all)
-		c.KMOVW(all.As32(), reg.K1)
+		c.MOVQ(operand.I32(-1), reg.R15)
+		c.BZHIQ(n, reg.R15, reg.R15)
+		c.KMOVW(reg.R15L, reg.K1)
 		return
 	}
-	c.NEGQ(tmp)
-	table := operand.NewDataAddr(operand.NewStaticSymbol("laneMask"), 0)
-	base := reg.R15
-	c.LEAQ(table, base)
-	c.VMOVUPS(operand.Mem{Base: base, Index: tmp, Scale: 4, Disp: 32}, s.maskVector())
+	c.NEGQ(n)
+	c.LEAQ(operand.NewDataAddr(operand.NewStaticSymbol("laneMask"), 0), reg.R15)
+	c.VMOVUPS(operand.Mem{Base: reg.R15, Index: n, Scale: 4, Disp: 32}, s.maskVector())
 }
 
 // maskTable emits the table setMask reads: eight lanes on, then eight off.

@@ -1,0 +1,256 @@
+package main
+
+import (
+	"math"
+
+	"github.com/mmcloughlin/avo/attr"
+	"github.com/mmcloughlin/avo/build"
+	"github.com/mmcloughlin/avo/operand"
+	"github.com/mmcloughlin/avo/reg"
+)
+
+// vector writes the element-wise functions of one instruction set. Each runs over n elements by whole vectors and ends with a
+// masked one, so that an element's result does not depend on where it lies. Constants are repeated to a vector's width in
+// memory and used as operands from there.
+type vector struct {
+	isa
+	c         *build.Context
+	constants map[string]operand.Mem
+}
+
+func vectors(c *build.Context, s isa) {
+	s.maskTable(c)
+	w := &vector{isa: s, c: c, constants: map[string]operand.Mem{}}
+	w.constant("one", 1)
+	w.bits("signBit", 0x80000000)
+	w.bits("allButSign", 0x7fffffff)
+	w.expConstants()
+	w.tanhConstants()
+	w.unary("exp", "e^x", w.exp)
+	w.unary("sigmoid", "1/(1+e^-x)", w.sigmoid)
+	w.unary("tanh", "tanh(x)", w.tanh)
+	w.binary("add", "x + y", func() { c.VADDPS(w.v(1), w.v(0), w.v(0)) })
+	w.binary("sub", "x - y", func() { c.VSUBPS(w.v(1), w.v(0), w.v(0)) })
+	w.binary("mul", "x · y", func() { c.VMULPS(w.v(1), w.v(0), w.v(0)) })
+	w.scale()
+	w.axpy()
+	w.dot()
+	w.addRows()
+	w.adam()
+}
+
+// constant lays down a value repeated over a vector, to be named in w.k.
+func (w *vector) constant(name string, value float32) { w.bits(name, math.Float32bits(value)) }
+
+func (w *vector) bits(name string, value uint32) {
+	m := w.c.StaticGlobal(name + w.name)
+	w.c.DataAttributes(attr.RODATA | attr.NOPTR)
+	for i := range w.lanes {
+		w.c.AddDatum(4*i, operand.U32(value))
+	}
+	w.constants[name] = m
+}
+
+// k is the constant of that name as an operand.
+func (w *vector) k(name string) operand.Mem {
+	m, ok := w.constants[name]
+	if !ok {
+		panic("no constant " + name)
+	}
+	return m
+}
+
+// function begins a function with its element count in CX; pointers are loaded into the registers of the same order.
+func (w *vector) function(name, doc, signature string, pointers map[string]reg.GPPhysical) {
+	c := w.c
+	c.Function(name + w.name)
+	c.Attributes(attr.NOSPLIT)
+	c.Pragma("noescape")
+	c.Doc(name + w.name + " " + doc)
+	c.SignatureExpr(signature)
+	for _, p := range []string{"dst", "w", "m", "v", "grad", "x", "y"} {
+		if r, ok := pointers[p]; ok {
+			c.Load(c.Param(p), r)
+		}
+	}
+	c.Load(c.Param("n"), reg.RCX)
+}
+
+// sweep runs body over all whole vectors and once more, masked, over the rest; body reads and writes through w.in and w.out.
+func (w *vector) sweep(pointers []reg.GPPhysical, body func(masked bool)) {
+	c := w.c
+	c.SUBQ(operand.U8(w.lanes), reg.RCX)
+	c.JLT(operand.LabelRef("rest"))
+	c.Label("loop")
+	body(false)
+	for _, p := range pointers {
+		c.ADDQ(operand.U8(4*w.lanes), p)
+	}
+	c.SUBQ(operand.U8(w.lanes), reg.RCX)
+	c.JGE(operand.LabelRef("loop"))
+	c.Label("rest")
+	c.ADDQ(operand.U8(w.lanes), reg.RCX)
+	c.JEQ(operand.LabelRef("done"))
+	w.maskFrom(c, reg.RCX)
+	body(true)
+	c.Label("done")
+}
+
+func at(p reg.GPPhysical) operand.Mem { return operand.Mem{Base: p} }
+
+func (w *vector) unary(name, formula string, f func()) {
+	w.function(name, "writes "+formula+" to dst, n elements.", "func(dst, x *float32, n int)",
+		map[string]reg.GPPhysical{"dst": reg.RDI, "x": reg.RSI})
+	w.sweep([]reg.GPPhysical{reg.RDI, reg.RSI}, func(masked bool) {
+		w.load(w.c, at(reg.RSI), w.v(0), masked)
+		f()
+		w.store(w.c, w.v(0), at(reg.RDI), masked)
+	})
+	w.end()
+}
+
+func (w *vector) binary(name, formula string, f func()) {
+	w.function(name, "writes "+formula+" to dst, n elements.", "func(dst, x, y *float32, n int)",
+		map[string]reg.GPPhysical{"dst": reg.RDI, "x": reg.RSI, "y": reg.RDX})
+	w.sweep([]reg.GPPhysical{reg.RDI, reg.RSI, reg.RDX}, func(masked bool) {
+		w.load(w.c, at(reg.RSI), w.v(0), masked)
+		w.load(w.c, at(reg.RDX), w.v(1), masked)
+		f()
+		w.store(w.c, w.v(0), at(reg.RDI), masked)
+	})
+	w.end()
+}
+
+func (w *vector) end() {
+	w.c.VZEROUPPER()
+	w.c.RET()
+}
+
+// broadcast fills vector register i with the scalar parameter of that name.
+func (w *vector) broadcast(name string, i int) {
+	a, err := w.c.Param(name).Resolve()
+	if err != nil {
+		panic(err)
+	}
+	w.c.VBROADCASTSS(a.Addr, w.v(i))
+}
+
+func (w *vector) scale() {
+	w.function("scale", "multiplies x by alpha, n elements.", "func(alpha float32, x *float32, n int)", map[string]reg.GPPhysical{"x": reg.RSI})
+	w.broadcast("alpha", 2)
+	w.sweep([]reg.GPPhysical{reg.RSI}, func(masked bool) {
+		w.load(w.c, at(reg.RSI), w.v(0), masked)
+		w.c.VMULPS(w.v(2), w.v(0), w.v(0))
+		w.store(w.c, w.v(0), at(reg.RSI), masked)
+	})
+	w.end()
+}
+
+func (w *vector) axpy() {
+	w.function("axpy", "adds alpha · x to y, n elements.", "func(alpha float32, x, y *float32, n int)",
+		map[string]reg.GPPhysical{"x": reg.RSI, "y": reg.RDI})
+	w.broadcast("alpha", 2)
+	w.sweep([]reg.GPPhysical{reg.RSI, reg.RDI}, func(masked bool) {
+		w.load(w.c, at(reg.RSI), w.v(0), masked)
+		w.load(w.c, at(reg.RDI), w.v(1), masked)
+		w.c.VFMADD231PS(w.v(2), w.v(0), w.v(1))
+		w.store(w.c, w.v(1), at(reg.RDI), masked)
+	})
+	w.end()
+}
+
+// addRows adds four rows to a vector, one after the other: one load and store of dst for four of x.
+func (w *vector) addRows() {
+	w.function("addRows", "adds four rows of x, row bytes apart, to dst in their order, n elements.", "func(dst, x *float32, row int, n int)",
+		map[string]reg.GPPhysical{"dst": reg.RDI, "x": reg.RSI})
+	c := w.c
+	c.Load(c.Param("row"), reg.R8)
+	c.LEAQ(operand.Mem{Base: reg.R8, Index: reg.R8, Scale: 2}, reg.R9)
+	w.sweep([]reg.GPPhysical{reg.RDI, reg.RSI}, func(masked bool) {
+		w.load(c, at(reg.RDI), w.v(0), masked)
+		for r := range 4 {
+			w.load(c, rowAddress(r), w.v(1), masked)
+			c.VADDPS(w.v(1), w.v(0), w.v(0))
+		}
+		w.store(c, w.v(0), at(reg.RDI), masked)
+	})
+	w.end()
+}
+
+// dot sums four vectors at a time in four registers, so that the multiply-adds do not wait for each other.
+func (w *vector) dot() {
+	w.function("dot", "returns the inner product of x and y, n elements.", "func(x, y *float32, n int) float32",
+		map[string]reg.GPPhysical{"x": reg.RSI, "y": reg.RDI})
+	c := w.c
+	for i := range 4 {
+		w.zero(c, w.v(i))
+	}
+	c.SUBQ(operand.Imm(uint64(4*w.lanes)), reg.RCX)
+	c.JLT(operand.LabelRef("few"))
+	c.Label("four")
+	for i := range 4 {
+		m := operand.Mem{Base: reg.RSI, Disp: 4 * w.lanes * i}
+		c.VMOVUPS(m, w.v(4+i))
+		m.Base = reg.RDI
+		c.VFMADD231PS(m, w.v(4+i), w.v(i))
+	}
+	c.ADDQ(operand.I32(16*w.lanes), reg.RSI)
+	c.ADDQ(operand.I32(16*w.lanes), reg.RDI)
+	c.SUBQ(operand.Imm(uint64(4*w.lanes)), reg.RCX)
+	c.JGE(operand.LabelRef("four"))
+	c.Label("few")
+	c.ADDQ(operand.Imm(uint64(4*w.lanes)), reg.RCX)
+	w.sweep([]reg.GPPhysical{reg.RSI, reg.RDI}, func(masked bool) {
+		w.load(c, at(reg.RSI), w.v(4), masked)
+		w.load(c, at(reg.RDI), w.v(5), masked)
+		c.VFMADD231PS(w.v(5), w.v(4), w.v(0))
+	})
+	c.VADDPS(w.v(1), w.v(0), w.v(0))
+	c.VADDPS(w.v(3), w.v(2), w.v(2))
+	c.VADDPS(w.v(2), w.v(0), w.v(0))
+	if w.wide {
+		c.VEXTRACTF64X4(operand.U8(1), reg.Z0, reg.Y1)
+		c.VADDPS(reg.Y1, reg.Y0, reg.Y0)
+	}
+	c.VEXTRACTF128(operand.U8(1), reg.Y0, reg.X1)
+	c.VADDPS(reg.X1, reg.X0, reg.X0)
+	c.VPERMILPS(operand.U8(0b1110), reg.X0, reg.X1)
+	c.VADDPS(reg.X1, reg.X0, reg.X0)
+	c.VPERMILPS(operand.U8(1), reg.X0, reg.X1)
+	c.VADDSS(reg.X1, reg.X0, reg.X0)
+	c.VZEROUPPER()
+	c.Store(reg.X0, c.ReturnIndex(0))
+	c.RET()
+}
+
+func (w *vector) adam() {
+	w.function("adam", "is one step of Adam over n elements, with its factors worked out: m = b1·m + a1·grad, v = b2·v + a2·grad², w -= step·m/(√v·root + eps).",
+		"func(w, m, v, grad *float32, n int, b1, a1, b2, a2, step, root, eps float32)",
+		map[string]reg.GPPhysical{"w": reg.RDI, "m": reg.RSI, "v": reg.RDX, "grad": reg.RBX})
+	c := w.c
+	const b1, a1, b2, a2, step, root, eps = 4, 5, 6, 7, 8, 9, 10
+	for i, name := range []string{"b1", "a1", "b2", "a2", "step", "root", "eps"} {
+		w.broadcast(name, b1+i)
+	}
+	g, m, v, x := w.v(0), w.v(1), w.v(2), w.v(3)
+	w.sweep([]reg.GPPhysical{reg.RDI, reg.RSI, reg.RDX, reg.RBX}, func(masked bool) {
+		w.load(c, at(reg.RBX), g, masked)
+		w.load(c, at(reg.RSI), m, masked)
+		w.load(c, at(reg.RDX), v, masked)
+		w.load(c, at(reg.RDI), x, masked)
+		c.VMULPS(w.v(b1), m, m)
+		c.VFMADD231PS(w.v(a1), g, m)
+		c.VMULPS(g, g, g)
+		c.VMULPS(w.v(b2), v, v)
+		c.VFMADD231PS(w.v(a2), g, v)
+		w.store(c, m, at(reg.RSI), masked)
+		w.store(c, v, at(reg.RDX), masked)
+		c.VSQRTPS(v, v)
+		c.VFMADD213PS(w.v(eps), w.v(root), v)
+		c.VMULPS(w.v(step), m, m)
+		c.VDIVPS(v, m, m)
+		c.VSUBPS(m, x, x)
+		w.store(c, x, at(reg.RDI), masked)
+	})
+	w.end()
+}

@@ -1,0 +1,78 @@
+//go:build !noasm
+
+package kernel
+
+func unaryKernel(op unaryOp, dst, x *float32, n int) {
+	wide := level == avx512
+	switch {
+	case op == opExp && wide:
+		expAVX512(dst, x, n)
+	case op == opExp:
+		expAVX2(dst, x, n)
+	case op == opSigmoid && wide:
+		sigmoidAVX512(dst, x, n)
+	case op == opSigmoid:
+		sigmoidAVX2(dst, x, n)
+	case op == opTanh && wide:
+		tanhAVX512(dst, x, n)
+	case op == opTanh:
+		tanhAVX2(dst, x, n)
+	}
+}
+
+func binaryKernel(op binaryOp, dst, x, y *float32, n int) {
+	wide := level == avx512
+	switch {
+	case op == opAdd && wide:
+		addAVX512(dst, x, y, n)
+	case op == opAdd:
+		addAVX2(dst, x, y, n)
+	case op == opSub && wide:
+		subAVX512(dst, x, y, n)
+	case op == opSub:
+		subAVX2(dst, x, y, n)
+	case op == opMul && wide:
+		mulAVX512(dst, x, y, n)
+	case op == opMul:
+		mulAVX2(dst, x, y, n)
+	}
+}
+
+func scaleKernel(alpha float32, x *float32, n int) {
+	if level == avx512 {
+		scaleAVX512(alpha, x, n)
+		return
+	}
+	scaleAVX2(alpha, x, n)
+}
+
+func axpyKernel(alpha float32, x, y *float32, n int) {
+	if level == avx512 {
+		axpyAVX512(alpha, x, y, n)
+		return
+	}
+	axpyAVX2(alpha, x, y, n)
+}
+
+func dotKernel(x, y *float32, n int) float32 {
+	if level == avx512 {
+		return dotAVX512(x, y, n)
+	}
+	return dotAVX2(x, y, n)
+}
+
+func addRowsKernel(dst, x *float32, row, n int) {
+	if level == avx512 {
+		addRowsAVX512(dst, x, row, n)
+		return
+	}
+	addRowsAVX2(dst, x, row, n)
+}
+
+func adamKernel(w, m, v, g *float32, n int, b1, a1, b2, a2, step, root, eps float32) {
+	if level == avx512 {
+		adamAVX512(w, m, v, g, n, b1, a1, b2, a2, step, root, eps)
+		return
+	}
+	adamAVX2(w, m, v, g, n, b1, a1, b2, a2, step, root, eps)
+}

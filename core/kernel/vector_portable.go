@@ -1,0 +1,19 @@
+//go:build !amd64 || noasm
+
+package kernel
+
+// Nothing is vectored here: level is portable, so these are never reached.
+
+func unaryKernel(unaryOp, *float32, *float32, int) {}
+
+func binaryKernel(binaryOp, *float32, *float32, *float32, int) {}
+
+func scaleKernel(float32, *float32, int) {}
+
+func axpyKernel(float32, *float32, *float32, int) {}
+
+func dotKernel(*float32, *float32, int) float32 { return 0 }
+
+func addRowsKernel(*float32, *float32, int, int) {}
+
+func adamKernel(w, m, v, g *float32, n int, b1, a1, b2, a2, step, root, eps float32) {}

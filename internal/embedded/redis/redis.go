@@ -72,3 +72,6 @@ func (s *Server) expire() {
 		}
 	}
 }
+
+// Exists says whether a key is there.
+func (s *Server) Exists(key string) bool { return s.mini.Exists(key) }

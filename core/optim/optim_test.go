@@ -160,6 +160,8 @@ func TestAgainstReference(t *testing.T) {
 		f(c, false)
 		c.MaxNorm = 2
 		f(c, true)
+		c.Eps = 0.3 // large enough to see where it is added
+		f(c, true)
 	}
 	f(Config{MaxNorm: 10, EmbeddingL2: 1, Beta1: 0.5, Beta2: 0.7}, true)
 }

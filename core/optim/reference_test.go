@@ -40,6 +40,10 @@ func (r *reference) step() (l2, norm float64) {
 	if r.c.MaxNorm > 0 {
 		scale = math.Min(1, r.c.MaxNorm/(norm+1e-6))
 	}
+	eps, adagradEps := 1e-8, 1e-10
+	if r.c.Eps != 0 {
+		eps, adagradEps = r.c.Eps, r.c.Eps
+	}
 	c1, c2 := 1-math.Pow(r.c.Beta1, float64(r.t)), 1-math.Pow(r.c.Beta2, float64(r.t))
 	for _, p := range r.params {
 		optimizer := r.c.Optimizer
@@ -56,14 +60,14 @@ func (r *reference) step() (l2, norm float64) {
 				p.w[i] -= r.c.LearningRate * g
 			case AdagradName:
 				p.a[i] += g * g
-				p.w[i] -= r.c.LearningRate * g / (math.Sqrt(p.a[i]) + 1e-10)
+				p.w[i] -= r.c.LearningRate * g / (math.Sqrt(p.a[i]) + adagradEps)
 			default:
 				p.a[i] = r.c.Beta1*p.a[i] + (1-r.c.Beta1)*g
 				p.b[i] = r.c.Beta2*p.b[i] + (1-r.c.Beta2)*g*g
 				if optimizer == SparseAdamName {
-					p.w[i] -= r.c.LearningRate * math.Sqrt(c2) / c1 * p.a[i] / (math.Sqrt(p.b[i]) + 1e-8)
+					p.w[i] -= r.c.LearningRate * math.Sqrt(c2) / c1 * p.a[i] / (math.Sqrt(p.b[i]) + eps)
 				} else {
-					p.w[i] -= r.c.LearningRate / c1 * p.a[i] / (math.Sqrt(p.b[i])/math.Sqrt(c2) + 1e-8)
+					p.w[i] -= r.c.LearningRate / c1 * p.a[i] / (math.Sqrt(p.b[i])/math.Sqrt(c2) + eps)
 				}
 			}
 		}

@@ -7,8 +7,7 @@ const parallelWork = 1 << 17
 
 // Gemm computes C = op(A)·op(B), or C += op(A)·op(B) when acc is set, where op is the transpose when the flag is set.
 // op(A) is [m, k], op(B) is [k, n], C is [m, n]; lda, ldb, ldc are the row strides of the matrices as stored. C must not
-// overlap A or B. Each element is summed in the order of k whatever the shape, so a row of C does not depend on the
-// other rows of the batch.
+// overlap A or B. A row of C depends on nothing but its row of op(A) and on B: not on the other rows of the batch.
 func Gemm[T Float](transA, transB bool, m, n, k int, a []T, lda int, b []T, ldb int, acc bool, c []T, ldc int) {
 	if m <= 0 || n <= 0 {
 		return
@@ -24,6 +23,15 @@ func Gemm[T Float](transA, transB bool, m, n, k int, a []T, lda int, b []T, ldb 
 	checkMatrix(a, transA, m, k, lda)
 	checkMatrix(b, transB, k, n, ldb)
 	checkMatrix(c, false, m, n, ldc)
+	switch {
+	case n == 1 && ldc == 1 && transA && m > 1:
+		// One column of Aᵀ·B is one row of Bᵀ·A, which reads A along its rows.
+		Gemm(!transB, false, 1, m, k, b, ldb, a, lda, acc, c, m)
+		return
+	case n == 1 && !transA && (transB || ldb == 1):
+		gemmColumn(m, k, a, lda, b, acc, c, ldc)
+		return
+	}
 	if single[T]() && level != portable {
 		gemmBlocked(transA, transB, m, n, k, f32(a), lda, f32(b), ldb, acc, f32(c), ldc)
 		return

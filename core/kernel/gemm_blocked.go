@@ -4,14 +4,17 @@ import "unsafe"
 
 // The blocked product runs the register tiles of one instruction set over C: rows are cut into balanced tiles, columns into
 // panels as wide as the tile, k into blocks whose rows of A and B stay in the second-level cache. A is read in place through
-// two strides, whether transposed or not. B is read in place unless it is transposed or its rows lie badly; then it is packed
-// block by block into contiguous panels.
+// two strides, whether transposed or not. B is read in place unless it is transposed or its rows lie badly. Then it is packed
+// into contiguous panels: with few rows panel by panel, each used at once by the thread that packed it; with many block by
+// block, by all threads, before any multiplies.
 const (
 	blockDepth   = 512     // steps of k in a block
 	blockTiles   = 24      // row tiles that share a panel of B before the next panel is taken
+	panelCols    = 48      // the widest tile
 	packedFloats = 1 << 19 // size of a packed block of B: what the second-level cache holds
-	packFromRows = 128     // below so many rows, copying a B that lies badly costs more than it saves
-	rowSplit     = 16      // from so many rows up the threads split rows, below columns
+	panelRows    = 256     // up to so many rows, B is packed panel by panel
+	copyFromRows = 128     // below so many rows, copying a B that lies badly costs more than it saves
+	splitRows    = 16      // from so many rows up the threads split rows, below columns
 	lineFloats   = 16      // a cache line
 	float32Size  = 4
 )
@@ -19,7 +22,7 @@ const (
 // tileShape returns the rows and columns of the register tile.
 func (s instructions) tileShape() (rows, cols int) {
 	if s == avx512 {
-		return 8, 48
+		return 8, panelCols
 	}
 	return 6, 16
 }
@@ -43,7 +46,7 @@ type blocked struct {
 	block regionB
 	pack  []float32
 
-	byRows, byCols, packing func(lo, hi int)
+	byRows, byCols, packing, packed func(lo, hi int)
 }
 
 // regionB is the part of op(B) being multiplied: steps p to p+depth of k, columns j to j+width. Panel i of it starts at
@@ -60,7 +63,7 @@ func takeBlocked() *blocked {
 	g := idleBlocked.take()
 	if g == nil {
 		g = new(blocked)
-		g.byRows, g.byCols, g.packing = g.rowTiles, g.panels, g.packPanels
+		g.byRows, g.byCols, g.packing, g.packed = g.rowTiles, g.panels, g.packPanels, g.packedPanels
 	}
 	return g
 }
@@ -84,14 +87,29 @@ func gemmBlocked(transA, transB bool, m, n, k int, a []float32, lda int, b []flo
 	g.c, g.rowC = unsafe.Pointer(&c[0]), ldc*float32Size
 	g.tiles = (m + g.rows - 1) / g.rows
 	badly := ldb%lineFloats != 0 || ldb%(64*lineFloats) == 0
-	if transB || badly && m >= packFromRows {
+	switch {
+	case transB && m <= panelRows:
+		g.block = regionB{depth: k, width: n}
+		g.share(g.packed)
+	case transB || badly && m >= copyFromRows:
 		g.runPacked()
+	default:
+		g.block = regionB{
+			depth: k, width: n, from: unsafe.Pointer(&b[0]), panel: g.cols * float32Size, step: ldb * float32Size,
+		}
+		g.run()
+	}
+}
+
+// share gives the panels of the block to the threads.
+func (g *blocked) share(panels func(lo, hi int)) {
+	r := &g.block
+	n := (r.width + g.cols - 1) / g.cols
+	if g.m*r.width*r.depth < parallelWork {
+		panels(0, n)
 		return
 	}
-	g.block = regionB{
-		depth: k, width: n, from: unsafe.Pointer(&b[0]), panel: g.cols * float32Size, step: ldb * float32Size,
-	}
-	g.run()
+	Parallel(n, parallelWork/(g.m*r.depth*g.cols), panels)
 }
 
 // runPacked multiplies block by block of B, each packed first.
@@ -128,15 +146,42 @@ func aligned(x []float32) []float32 {
 func (g *blocked) packPanels(lo, hi int) {
 	r := &g.block
 	for i := lo; i < hi; i++ {
-		j := r.j + i*g.cols
-		cols := min(g.cols, r.j+r.width-j)
 		dst := unsafe.Slice((*float32)(unsafe.Add(r.from, i*r.panel)), g.cols*r.depth)
-		if g.transB {
-			transposeInto(dst, g.cols, g.b[j*g.ldb+r.p:], g.ldb, cols, r.depth)
-			continue
-		}
-		for p := range r.depth {
-			copy(dst[p*g.cols:], g.b[(r.p+p)*g.ldb+j:][:cols])
+		g.packPanel(dst, r.j+i*g.cols, min(g.cols, r.width-i*g.cols), r.p, r.depth)
+	}
+}
+
+// packPanel writes columns j to j+cols of rows p to p+depth of op(B) to dst [depth, g.cols].
+func (g *blocked) packPanel(dst []float32, j, cols, p, depth int) {
+	if g.transB {
+		transposeInto(dst, g.cols, g.b[j*g.ldb+p:], g.ldb, cols, depth)
+		return
+	}
+	for i := range depth {
+		copy(dst[i*g.cols:], g.b[(p+i)*g.ldb+j:][:cols])
+	}
+}
+
+// panelBuffer holds one packed panel.
+type panelBuffer [panelCols*blockDepth + lineFloats]float32
+
+var idlePanels freeList[panelBuffer]
+
+// packedPanels packs panels lo to hi one by one and computes them over all rows.
+func (g *blocked) packedPanels(lo, hi int) {
+	buf := idlePanels.take()
+	if buf == nil {
+		buf = new(panelBuffer)
+	}
+	defer idlePanels.give(buf)
+	dst := aligned(buf[:])
+	for i := lo; i < hi; i++ {
+		j := i * g.cols
+		cols := min(g.cols, g.n-j)
+		for p := 0; p < g.k; p += blockDepth {
+			depth := min(blockDepth, g.k-p)
+			g.packPanel(dst, j, cols, p, depth)
+			g.panel(0, g.tiles, j, cols, p, depth, unsafe.Pointer(&dst[0]), g.cols*float32Size)
 		}
 	}
 }
@@ -168,7 +213,7 @@ func (g *blocked) run() {
 	switch {
 	case g.m*r.width*r.depth < parallelWork:
 		g.rowTiles(0, g.tiles)
-	case g.m >= rowSplit:
+	case g.m >= splitRows:
 		grain := parallelWork / (r.width * r.depth * g.rows)
 		if r.depth > blockDepth {
 			// Every range streams all of B: no more ranges than threads.
@@ -176,7 +221,7 @@ func (g *blocked) run() {
 		}
 		Parallel(g.tiles, grain, g.byRows)
 	default:
-		Parallel((r.width+g.cols-1)/g.cols, parallelWork/(g.m*r.depth*g.cols), g.byCols)
+		g.share(g.byCols)
 	}
 }
 
@@ -186,7 +231,7 @@ func (g *blocked) rowTiles(lo, hi int) {
 	for p := 0; p < r.depth; p += blockDepth {
 		for t := lo; t < hi; t += blockTiles {
 			for i := 0; i*g.cols < r.width; i++ {
-				g.panel(t, min(t+blockTiles, hi), i, p)
+				g.inBlock(t, min(t+blockTiles, hi), i, p)
 			}
 		}
 	}
@@ -196,26 +241,30 @@ func (g *blocked) rowTiles(lo, hi int) {
 func (g *blocked) panels(lo, hi int) {
 	for p := 0; p < g.block.depth; p += blockDepth {
 		for i := lo; i < hi; i++ {
-			g.panel(0, g.tiles, i, p)
+			g.inBlock(0, g.tiles, i, p)
 		}
 	}
 }
 
-// panel computes row tiles lo to hi of panel i, from step p of the block for at most blockDepth steps. It is kept out of line:
-// its frame's stack check is where the collector can stop a thread that otherwise runs nothing but assembly.
+// inBlock computes row tiles lo to hi of panel i of the block, from its step p for at most blockDepth steps.
+func (g *blocked) inBlock(lo, hi, i, p int) {
+	r := &g.block
+	b := unsafe.Add(r.from, i*r.panel+p*r.step)
+	g.panel(lo, hi, r.j+i*g.cols, min(g.cols, r.width-i*g.cols), r.p+p, min(blockDepth, r.depth-p), b, r.step)
+}
+
+// panel computes row tiles lo to hi of columns j to j+cols, steps p to p+depth of k, with the panel of B at b. It is kept out of
+// line: its frame's stack check is where the collector can stop a thread that otherwise runs nothing but assembly.
 //
 //go:noinline
-func (g *blocked) panel(lo, hi, i, p int) {
-	r := &g.block
-	depth, cols := min(blockDepth, r.depth-p), min(g.cols, r.width-i*g.cols)
-	acc := g.acc || r.p+p > 0
-	a := unsafe.Add(g.a, (r.p+p)*g.stepA)
-	b := unsafe.Add(r.from, i*r.panel+p*r.step)
-	c := unsafe.Add(g.c, (r.j+i*g.cols)*float32Size)
+func (g *blocked) panel(lo, hi, j, cols, p, depth int, b unsafe.Pointer, stepB int) {
+	acc := g.acc || p > 0
+	a := unsafe.Add(g.a, p*g.stepA)
+	c := unsafe.Add(g.c, j*float32Size)
 	for t := lo; t < hi; t++ {
-		at := t * g.m / g.tiles
-		rows := (t+1)*g.m/g.tiles - at
-		runTile(g.instructions, rows, cols, depth, (*float32)(unsafe.Add(a, at*g.rowA)), g.rowA, g.stepA, (*float32)(b), r.step,
-			(*float32)(unsafe.Add(c, at*g.rowC)), g.rowC, acc)
+		i := t * g.m / g.tiles
+		rows := (t+1)*g.m/g.tiles - i
+		runTile(g.instructions, rows, cols, depth, (*float32)(unsafe.Add(a, i*g.rowA)), g.rowA, g.stepA, (*float32)(b), stepB,
+			(*float32)(unsafe.Add(c, i*g.rowC)), g.rowC, acc)
 	}
 }

@@ -28,7 +28,7 @@ func BenchmarkGemm(b *testing.B) {
 	}
 	for _, threads := range []int{1, 2} {
 		for _, s := range sizes {
-			name := fmt.Sprintf("%dx%dx%d", s.m, s.n, s.k)
+			name := sizeName(s.m, s.n, s.k)
 			if s.transA {
 				name += "/AT"
 			}
@@ -55,8 +55,14 @@ func BenchmarkGemm(b *testing.B) {
 				for b.Loop() {
 					Gemm(s.transA, s.transB, s.m, s.n, s.k, x, p.lda, y, p.ldb, false, z, p.ldc)
 				}
-				b.ReportMetric(2*float64(s.m*s.n*s.k)*float64(b.N)/b.Elapsed().Seconds()/1e9, "GFLOP/s")
+				reportGFLOPs(b, s.m, s.n, s.k)
 			})
 		}
 	}
+}
+
+func sizeName(m, n, k int) string { return fmt.Sprintf("%dx%dx%d", m, n, k) }
+
+func reportGFLOPs(b *testing.B, m, n, k int) {
+	b.ReportMetric(2*float64(m*n*k)*float64(b.N)/b.Elapsed().Seconds()/1e9, "GFLOP/s")
 }

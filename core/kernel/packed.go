@@ -1,0 +1,62 @@
+package kernel
+
+import "unsafe"
+
+// Packed is a matrix B [k, n] of weights laid out once for many products: panels of the tile's width, each contiguous over k and
+// aligned to a cache line. It is immutable and may be used by many goroutines at once.
+type Packed struct {
+	k, n   int
+	layout instructions
+	data   []float32 // panels [k, cols]; [k, n] for the portable product
+}
+
+// Pack lays B [k, n] with row stride ldb out for GemmPacked. B may be freed or changed afterwards.
+func Pack(k, n int, b []float32, ldb int) *Packed { return pack(false, k, n, b, ldb) }
+
+// PackTransposed lays the transpose of b [n, k] with row stride ldb out for GemmPacked.
+func PackTransposed(k, n int, b []float32, ldb int) *Packed { return pack(true, k, n, b, ldb) }
+
+func pack(trans bool, k, n int, b []float32, ldb int) *Packed {
+	p := &Packed{k: max(k, 0), n: max(n, 0), layout: level}
+	if p.k == 0 || p.n == 0 {
+		return p
+	}
+	checkMatrix(b, trans, k, n, ldb)
+	_, cols := p.layout.tileShape()
+	if p.layout == portable {
+		cols = n
+	}
+	panels := (n + cols - 1) / cols
+	p.data = aligned(make([]float32, panels*cols*k+lineFloats))[:panels*cols*k]
+	g := blocked{cols: cols, b: b, ldb: ldb, transB: trans}
+	for i := range panels {
+		g.packPanel(p.data[i*cols*k:][:cols*k], i*cols, min(cols, n-i*cols), 0, k)
+	}
+	return p
+}
+
+// Shape returns the rows and columns of the matrix that was packed.
+func (p *Packed) Shape() (k, n int) { return p.k, p.n }
+
+// GemmPacked computes C = A·B, or C += A·B when acc is set, for A [m, k] and the packed B [k, n]. lda and ldc are row strides.
+// It gives the bits that Gemm gives, but for n of one.
+func GemmPacked(m int, a []float32, lda int, p *Packed, acc bool, c []float32, ldc int) {
+	if m <= 0 || p.n == 0 || p.k == 0 || p.layout == portable {
+		Gemm(false, false, m, p.n, p.k, a, lda, p.data, p.n, acc, c, ldc)
+		return
+	}
+	checkMatrix(a, false, m, p.k, lda)
+	checkMatrix(c, false, m, p.n, ldc)
+	g := takeBlocked()
+	defer g.release()
+	g.instructions = p.layout
+	g.rows, g.cols = p.layout.tileShape()
+	g.m, g.n, g.k, g.acc = m, p.n, p.k, acc
+	g.a, g.rowA, g.stepA = unsafe.Pointer(&a[0]), lda*float32Size, float32Size
+	g.c, g.rowC = unsafe.Pointer(&c[0]), ldc*float32Size
+	g.tiles = (m + g.rows - 1) / g.rows
+	g.block = regionB{
+		depth: p.k, width: p.n, from: unsafe.Pointer(&p.data[0]), panel: g.cols * p.k * float32Size, step: g.cols * float32Size,
+	}
+	g.run()
+}

@@ -1,0 +1,84 @@
+package kernel
+
+import (
+	"math/rand/v2"
+	"testing"
+)
+
+func TestGemmPackedIsGemm(t *testing.T) {
+	withThreads(t, 2)
+	eachLevel(t, func(t *testing.T) {
+		rng := rand.New(rand.NewPCG(14, 15))
+		f := func(m, n, k int) {
+			t.Helper()
+			for _, trans := range []bool{false, true} {
+				for _, acc := range []bool{false, true} {
+					p := shaped(m, n, k, 2*b2i(trans), 3)
+					rows := k
+					if trans {
+						rows = n
+					}
+					a, b := random(rng, m*p.lda), random(rng, rows*p.ldb)
+					got := random(rng, m*p.ldc)
+					want := append([]float32(nil), got...)
+					Gemm(false, trans, m, n, k, a, p.lda, b, p.ldb, acc, want, p.ldc)
+					var w *Packed
+					if trans {
+						w = PackTransposed(k, n, b, p.ldb)
+					} else {
+						w = Pack(k, n, b, p.ldb)
+					}
+					clear(b)
+					GemmPacked(m, a, p.lda, w, acc, got, p.ldc)
+					if n != 1 {
+						sameBits(t, got, want)
+						continue
+					}
+					for i := range want {
+						near(t, "C", float64(got[i]), float64(want[i]), float64(k+1), 1e-7)
+					}
+				}
+			}
+		}
+		for v := range 68 {
+			f(v, 1+rng.IntN(100), 1+rng.IntN(67))
+			f(1+rng.IntN(40), v, 1+rng.IntN(67))
+			f(1+rng.IntN(40), 1+rng.IntN(100), v)
+		}
+		f(17, 400, 1100)
+		f(1, 600, 600)
+	})
+}
+
+func b2i(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+func TestGemmPackedAllocatesNothing(t *testing.T) {
+	w := Pack(100, 90, make([]float32, 9000), 90)
+	a, c := make([]float32, 1600), make([]float32, 1600)
+	f := func() { GemmPacked(16, a, 100, w, false, c, 90) }
+	f()
+	if n := testing.AllocsPerRun(20, f); n != 0 {
+		t.Fatalf("%v allocations a product", n)
+	}
+}
+
+func BenchmarkGemmPacked(b *testing.B) {
+	withThreads(b, 1)
+	const n, k = 400, 400
+	w := Pack(k, n, make([]float32, n*k), n)
+	for _, m := range []int{1, 2, 4, 8, 16, 100, 512} {
+		b.Run(sizeName(m, n, k), func(b *testing.B) {
+			b.ReportAllocs()
+			a, c := make([]float32, m*k), make([]float32, m*n)
+			for b.Loop() {
+				GemmPacked(m, a, k, w, false, c, n)
+			}
+			reportGFLOPs(b, m, n, k)
+		})
+	}
+}

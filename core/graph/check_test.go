@@ -104,7 +104,7 @@ func (b *bench) checkLoss(loss *Node) {
 		if len(grads[i]) != len(x) {
 			b.t.Fatalf("gradient of %s has %d elements, want %d", n.name, len(grads[i]), len(x))
 		}
-		for j := range x {
+		for j := 0; j < len(x); j += 1 + len(x)/64 {
 			const h = 1e-5
 			keep := x[j]
 			x[j] = keep + h

@@ -49,22 +49,31 @@ func dropout[T kernel.Float](o dropoutOp, e *env) runner {
 	bound := o.rate * (1 << lane)
 	whole := uint64(bound)
 	fraction := uint64((bound - float64(whole)) * (1 << 53))
-	keep := T(1 / (1 - o.rate))
+	scale := [2]T{T(1 / (1 - o.rate)), 0} // by whether the lane is below the bound: a branch on a coin would be mispredicted
 	var x, y []T
 	var key uint64
+	factor := func(v uint64, i int) T {
+		if v == whole && mix(key^uint64(i))>>11 < fraction {
+			return 0
+		}
+		return scale[(v-whole)>>63]
+	}
 	part := func(lo, hi int) {
 		for q := lo; q < hi; q++ {
 			bits := mix(key + uint64(q)*weyl)
-			end := min(q*4+4, len(y))
-			for i := q * 4; i < end; i++ {
-				v := bits & (1<<lane - 1)
-				bits >>= lane
-				scale := keep
-				if v < whole || v == whole && mix(key^uint64(i))>>11 < fraction {
-					scale = 0
+			v0, v1, v2, v3 := bits&0xffff, bits>>16&0xffff, bits>>32&0xffff, bits>>48
+			i := q * 4
+			if i+4 > len(y) || v0 == whole || v1 == whole || v2 == whole || v3 == whole {
+				for n := i; n < min(i+4, len(y)); n++ {
+					y[n] = x[n] * factor(bits>>(lane*(n-i))&0xffff, n)
 				}
-				y[i] = x[i] * scale
+				continue
 			}
+			from, to := x[i:i+4:i+4], y[i:i+4:i+4]
+			to[0] = from[0] * scale[(v0-whole)>>63]
+			to[1] = from[1] * scale[(v1-whole)>>63]
+			to[2] = from[2] * scale[(v2-whole)>>63]
+			to[3] = from[3] * scale[(v3-whole)>>63]
 		}
 	}
 	return func(in, out []*Tensor) {

@@ -55,6 +55,11 @@ func TestBatchNormGradient(t *testing.T) {
 		b.check(BatchNorm(b.input(n, 3), b.param(1, 3), b.param(1, 3), stats(3), 1e-5, 0.1), n)
 	})
 	forSizes(t, func(b *bench, n int) { b.check(BatchNorm(b.input(n, 3), nil, nil, stats(3), 1e-2, 0.1), n) })
+	for _, act := range []Activation{ReLU, SigmoidAct, TanhAct} {
+		forSizes(t, func(b *bench, n int) {
+			b.check(BatchNormAct(b.input(n, 3), b.param(1, 3), b.param(1, 3), stats(3), 1e-2, 0.1, act), n)
+		})
+	}
 }
 
 func TestDiceGradient(t *testing.T) {
@@ -133,4 +138,22 @@ func TestBCEGradient(t *testing.T) {
 		z := b.input(n, 1)
 		b.checkLoss(SumScalars(BCEWithLogits(z, b.constant(y), b.constant(w)), Scale(BCEWithLogits(z, b.constant(labels(n)), nil), 0.3)))
 	})
+}
+
+// Batches of several chunks, of which the sums are put together.
+func TestGradientsOfManyRows(t *testing.T) {
+	const n = 1100
+	many := func(f func(b *bench) *Node) {
+		t.Helper()
+		b := newBench(t)
+		b.check(f(b), n)
+	}
+	many(func(b *bench) *Node { return Linear(b.input(n, 3), b.param(3, 4), b.param(1, 4), TanhAct) })
+	many(func(b *bench) *Node { return PReLU(b.input(n, 3), b.param(1, 3)) })
+	many(func(b *bench) *Node { return Dice(b.input(n, 3), b.param(1, 3), stats(3), 1e-3, 0.01) })
+	many(func(b *bench) *Node {
+		return BatchNormAct(b.input(n, 3), b.param(1, 3), b.param(1, 3), stats(3), 1e-2, 0.1, SigmoidAct)
+	})
+	many(func(b *bench) *Node { return AddRow(Dropout(b.input(n, 3), 0.4), b.param(1, 3)) })
+	many(func(b *bench) *Node { return BilinearFusion(b.input(n, 4), b.input(n, 4), b.param(8, 1), 2) })
 }

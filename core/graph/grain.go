@@ -41,3 +41,30 @@ func (s *colSums[T]) run(dst, x []T, rows, cols int) {
 	s.dst, s.x, s.rows, s.cols = dst, x, rows, cols
 	kernel.Parallel(cols, colGrain(rows), s.part)
 }
+
+// chunkSums are sums over rows, taken chunk by chunk in parallel and then added up in the order of the chunks, whatever the threads.
+type chunkSums[T kernel.Float] struct {
+	n, all, width int
+	sums          []T
+}
+
+// reset prepares zeroed sums of the given width over so many rows.
+func (s *chunkSums[T]) reset(rows, width int) {
+	s.n, s.all, s.width = max((rows+chunkRows-1)/chunkRows, 1), rows, width
+	s.sums = resized(s.sums, s.n*width)
+	clear(s.sums)
+}
+
+// rows returns the rows of chunk i.
+func (s *chunkSums[T]) rows(i int) (lo, hi int) { return chunk(i, s.n, s.all) }
+
+// of returns the sums of chunk i.
+func (s *chunkSums[T]) of(i int) []T { return s.sums[i*s.width : (i+1)*s.width] }
+
+// total returns the sums over all chunks.
+func (s *chunkSums[T]) total() []T {
+	for i := 1; i < s.n; i++ {
+		kernel.Add(s.sums[:s.width], s.sums[:s.width], s.of(i))
+	}
+	return s.sums[:s.width]
+}

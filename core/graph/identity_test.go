@@ -47,6 +47,23 @@ func TestReLUOnBits(t *testing.T) {
 	f(nan, nan, 3)
 }
 
+func TestPReLUOnBits(t *testing.T) {
+	f := func(x, want, dx, dalpha float32) {
+		t.Helper()
+		y, d, sum := []float32{0}, []float32{9}, []float32{1}
+		preluRow(y, []float32{x}, []float32{0.25})
+		preluGradientRow(d, sum, []float32{x}, []float32{3}, []float32{0.25})
+		if y[0] != want || d[0] != dx || sum[0] != 1+dalpha {
+			t.Errorf("PReLU of %g is %g, gradients %g and %g; want %g, %g and %g", x, y[0], d[0], sum[0]-1, want, dx, dalpha)
+		}
+	}
+	f(2, 2, 3, 0)
+	f(-2, -0.5, 0.75, -6)
+	f(0, 0, 0.75, 0)
+	f(float32(math.Copysign(0, -1)), 0, 0.75, 0)
+	f(1e-45, 1e-45, 3, 0)
+}
+
 func TestGateOfZeroLeavesTheEmbedding(t *testing.T) {
 	b := newBench(t)
 	g, e := b.input(3, 4), b.input(3, 4)

@@ -14,8 +14,13 @@ type Stats struct{ Mean, Var *Tensor }
 // statistics by momentum (new = (1−momentum)·old + momentum·batch, the batch variance unbiased, n/(n−1)); in inference it uses the running ones. gamma and beta [1, cols], or both nil for no affine part.
 // A batch of one row has no unbiased variance: it moves the running mean and leaves the running variance.
 func BatchNorm(x, gamma, beta *Node, s *Stats, eps, momentum float64) *Node {
+	return BatchNormAct(x, gamma, beta, s, eps, momentum, Identity)
+}
+
+// BatchNormAct is act of BatchNorm in one operation.
+func BatchNormAct(x, gamma, beta *Node, s *Stats, eps, momentum float64, act Activation) *Node {
 	s.check("BatchNorm", x)
-	op := batchNormOp{normSpec{s, eps, momentum}}
+	op := batchNormOp{normSpec{s, eps, momentum}, act}
 	outs := []shape{{x.rows, x.Cols, false}, fixed(1, x.Cols), fixed(1, x.Cols)}
 	if gamma == nil && beta == nil {
 		return apply(op, outs, x)
@@ -99,9 +104,12 @@ func own[T kernel.Float](scratch []T, t *Tensor, n int) []T {
 	return resized(scratch, n)
 }
 
-type batchNormOp struct{ normSpec }
+type batchNormOp struct {
+	normSpec
+	act Activation
+}
 
-func (o batchNormOp) String() string { return "batch norm" }
+func (o batchNormOp) String() string { return "batch norm " + o.act.String() }
 
 func (o batchNormOp) rows(_ *env, in []*Tensor, out []int) error {
 	out[0], out[1], out[2] = in[0].Rows, 1, 1
@@ -111,20 +119,19 @@ func (o batchNormOp) rows(_ *env, in []*Tensor, out []int) error {
 func (o batchNormOp) differentiable(inputs int) []bool { return all(inputs) }
 
 func (o batchNormOp) grads(d *derivation) []*gorgonia.Node {
-	op := batchNormGrad{affine: len(d.in) > 1}
-	inputs := gorgonia.Nodes{d.in[0], d.aux(1), d.aux(2), d.grad}
-	if op.affine {
+	inputs := gorgonia.Nodes{d.in[0], d.aux(1), d.aux(2), d.out, d.grad}
+	if len(d.in) > 1 {
 		inputs = append(inputs, d.in[1])
 	}
-	return d.apply(op, d.in, inputs...)
+	return d.apply(batchNormGrad{act: o.act}, d.in, inputs...)
 }
 
 func (o batchNormOp) runner(e *env) runner {
-	return pick(e, batchNorm[float32](o.normSpec, e.training), batchNorm[float64](o.normSpec, e.training))
+	return pick(e, batchNorm[float32](o, e.training), batchNorm[float64](o, e.training))
 }
 
-func batchNorm[T kernel.Float](spec normSpec, training bool) runner {
-	m := newMoments[T](spec, training)
+func batchNorm[T kernel.Float](o batchNormOp, training bool) runner {
+	m := newMoments[T](o.normSpec, training)
 	var x, y, scale, gamma, beta []T
 	part := func(lo, hi int) {
 		cols := len(scale)
@@ -135,6 +142,7 @@ func batchNorm[T kernel.Float](spec normSpec, training bool) runner {
 			if beta != nil {
 				kernel.Add(yr, yr, beta)
 			}
+			activate(o.act, yr)
 		}
 	}
 	return func(in, out []*Tensor) {
@@ -152,13 +160,13 @@ func batchNorm[T kernel.Float](spec normSpec, training bool) runner {
 	}
 }
 
-// batchNormGrad: (x, mean, rstd, dy, [gamma]) → dx, [dgamma, dbeta].
+// batchNormGrad: (x, mean, rstd, y, dy, [gamma]) → dx, [dgamma, dbeta].
 type batchNormGrad struct {
 	backward
-	affine bool
+	act Activation
 }
 
-func (o batchNormGrad) String() string { return "batch norm gradient" }
+func (o batchNormGrad) String() string { return "batch norm " + o.act.String() + " gradient" }
 
 func (o batchNormGrad) rows(_ *env, in []*Tensor, out []int) error {
 	out[0] = in[0].Rows
@@ -169,62 +177,74 @@ func (o batchNormGrad) rows(_ *env, in []*Tensor, out []int) error {
 }
 
 func (o batchNormGrad) runner(e *env) runner {
-	return pick(e, batchNormBackward[float32](), batchNormBackward[float64]())
+	return pick(e, batchNormBackward[float32](o.act, e), batchNormBackward[float64](o.act, e))
 }
 
-// With x̂ = (x−mean)·rstd: dbeta = Σ dy, dgamma = Σ dy·x̂, dx = gamma·rstd·(dy − dbeta/n − x̂·dgamma/n).
-func batchNormBackward[T kernel.Float]() runner {
-	var x, mean, rstd, dy, gamma, dx []T
-	var rows int
+// With g the gradient before the activation and x̂ = (x−mean)·rstd: dbeta = Σ g, dgamma = Σ g·x̂, dx = gamma·rstd·(g − dbeta/n − x̂·dgamma/n).
+func batchNormBackward[T kernel.Float](act Activation, e *env) runner {
+	var x, mean, rstd, y, dy, gamma, g, product, dx []T
+	var cols int
+	var sums chunkSums[T] // Σ g, Σ g·(x−mean)
 	var sum, dot []float64
-	var a, b, k []T // dx = dy·a + x·b + k
-	columns := func(lo, hi int) {
-		cols := len(mean)
-		s, d := sum[lo:hi], dot[lo:hi]
-		clear(s)
-		clear(d)
-		m := mean[lo:hi]
-		for r := range rows {
-			xr, gr := x[r*cols+lo:r*cols+hi], dy[r*cols+lo:r*cols+hi]
-			for c, g := range gr {
-				s[c] += float64(g)
-				d[c] += float64(g * (xr[c] - m[c]))
+	var a, b, k []T // dx = g·a + (x−mean)·b + k
+	first := func(from, to int) {
+		for i := from; i < to; i++ {
+			lo, hi := sums.rows(i)
+			s := sums.of(i)
+			if act != Identity {
+				deactivate(act, g[lo*cols:hi*cols], y[lo*cols:hi*cols], dy[lo*cols:hi*cols])
 			}
-		}
-		n := float64(rows)
-		for c := lo; c < hi; c++ {
-			r := float64(rstd[c])
-			dot[c] *= r
-			scale := r
-			if gamma != nil {
-				scale *= float64(gamma[c])
+			for r := lo; r < hi; r++ {
+				kernel.Sub(product[r*cols:(r+1)*cols], x[r*cols:(r+1)*cols], mean)
 			}
-			a[c] = T(scale)
-			b[c] = T(-scale * dot[c] / n * r)
-			k[c] = T(-scale * sum[c] / n)
+			kernel.Mul(product[lo*cols:hi*cols], product[lo*cols:hi*cols], g[lo*cols:hi*cols])
+			kernel.ColSums(s[:cols], g[lo*cols:], hi-lo, cols, cols, false)
+			kernel.ColSums(s[cols:], product[lo*cols:], hi-lo, cols, cols, false)
 		}
 	}
-	part := func(lo, hi int) {
-		cols := len(mean)
+	second := func(lo, hi int) {
 		for r := lo; r < hi; r++ {
-			xr, gr, dr := x[r*cols:(r+1)*cols], dy[r*cols:(r+1)*cols], dx[r*cols:(r+1)*cols]
-			for c := range dr {
-				dr[c] = gr[c]*a[c] + (xr[c]-mean[c])*b[c] + k[c]
+			xr, gr, dr := x[r*cols:(r+1)*cols], g[r*cols:(r+1)*cols], dx[r*cols:(r+1)*cols]
+			for c, v := range xr {
+				dr[c] = gr[c]*a[c] + (v-mean[c])*b[c] + k[c]
 			}
 		}
 	}
 	return func(in, out []*Tensor) {
-		x, mean, rstd, dy, gamma = data[T](in[0]), data[T](in[1]), data[T](in[2]), data[T](in[3]), nil
-		rows = in[0].Rows
-		if len(in) > 4 {
-			gamma = data[T](in[4])
+		x, mean, rstd, gamma = data[T](in[0]), data[T](in[1]), data[T](in[2]), nil
+		y, dy = data[T](in[3]), data[T](in[4])
+		rows := in[0].Rows
+		cols = in[0].Cols
+		if len(in) > 5 {
+			gamma = data[T](in[5])
 		}
-		cols := in[0].Cols
+		dx = dataOrNil[T](out[0])
+		space := scratch[T](e, 2*len(x))
+		g, product = space[:len(x)], space[len(x):]
+		if act == Identity {
+			g = dy
+		}
+		if dx != nil {
+			product = dx // until the second pass
+		}
+		sums.reset(rows, 2*cols)
+		if rows > 0 {
+			kernel.Parallel(sums.n, 1, first)
+		}
 		sum, dot = resized(sum, cols), resized(dot, cols)
 		a, b, k = resized(a, cols), resized(b, cols), resized(k, cols)
-		kernel.Parallel(cols, colGrain(rows), columns)
-		if dx = dataOrNil[T](out[0]); dx != nil {
-			kernel.Parallel(rows, rowGrain(cols), part)
+		total, n := sums.total(), float64(max(rows, 1))
+		for c := range cols {
+			r := float64(rstd[c])
+			sum[c], dot[c] = float64(total[c]), float64(total[cols+c])*r
+			s := r
+			if gamma != nil {
+				s *= float64(gamma[c])
+			}
+			a[c], b[c], k[c] = T(s), T(-s*dot[c]/n*r), T(-s*sum[c]/n)
+		}
+		if dx != nil {
+			kernel.Parallel(rows, rowGrain(cols), second)
 		}
 		if len(out) > 1 {
 			store(out[1], dot)

@@ -16,9 +16,13 @@ func (n *Net) Linear(name string, x *graph.Node, out int, act graph.Activation) 
 
 // BatchNorm adds name+"/gamma" (ones), name+"/beta" (zeros) and the running statistics, with FuxiCTR's ε 1e-5 and momentum 0.1.
 func (n *Net) BatchNorm(name string, x *graph.Node) *graph.Node {
+	return n.batchNorm(name, x, graph.Identity)
+}
+
+func (n *Net) batchNorm(name string, x *graph.Node, act graph.Activation) *graph.Node {
 	gamma := n.Param(name+"/gamma", 1, x.Cols, Constant(1))
 	beta := n.Param(name+"/beta", 1, x.Cols, Zeros())
-	return graph.BatchNorm(x, gamma, beta, n.Stats(name, x.Cols), 1e-5, 0.1)
+	return graph.BatchNormAct(x, gamma, beta, n.Stats(name, x.Cols), 1e-5, 0.1, act)
 }
 
 // PReLU adds the slopes name+"/alpha", one a unit, starting at PReLUSlope.
@@ -51,8 +55,11 @@ func (n *Net) MLP(name string, x *graph.Node, s MLPSpec) *graph.Node {
 	for i, out := range s.Hidden {
 		layer := fmt.Sprintf("%s/%d", name, i)
 		if s.BatchNorm {
-			x = n.BatchNorm(layer+"/bn", n.Linear(layer, x, out, graph.Identity))
-			x = n.activation(layer+"/act", x, s.Activation)
+			act, ok := fused(s.Activation)
+			x = n.batchNorm(layer+"/bn", n.Linear(layer, x, out, graph.Identity), act)
+			if !ok {
+				x = n.activation(layer+"/act", x, s.Activation)
+			}
 		} else {
 			x = n.activatedLinear(layer, x, out, s.Activation)
 		}

@@ -9,6 +9,8 @@ import (
 	"os"
 	"os/signal"
 	"runtime/debug"
+	"slices"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -51,7 +53,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 	root.SetVersionTemplate("millrace {{.Version}}\n")
 	root.SetOut(stdout)
 	root.SetErr(stderr)
-	root.SetArgs(args)
+	root.SetArgs(spread(args))
 	started := false
 	for _, make := range commands {
 		c := make()
@@ -67,6 +69,34 @@ func run(args []string, stdout, stderr io.Writer) int {
 		return exitWrong
 	}
 	return exitFailed
+}
+
+// listFlags take several values, each after the other: --train A B C is --train A --train B --train C. The subcommands have no arguments of their own.
+var (
+	listFlags    = []string{"--train", "--valid", "--test", "--data"}
+	listCommands = []string{"train", "eval", "predict", "explain", "search"}
+)
+
+// spread repeats a list flag before each further value of it.
+func spread(args []string) []string {
+	if len(args) == 0 || !slices.Contains(listCommands, args[0]) {
+		return args
+	}
+	var out []string
+	list := ""
+	for i, a := range args {
+		switch {
+		case strings.HasPrefix(a, "-"):
+			list = ""
+			if slices.Contains(listFlags, a) {
+				list = a
+			}
+		case list != "" && args[i-1] != list:
+			out = append(out, list)
+		}
+		out = append(out, a)
+	}
+	return out
 }
 
 // markStart sets started when the command's own code begins: what fails before that is a wrong command line.

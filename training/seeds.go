@@ -1,0 +1,127 @@
+package training
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"math"
+	"os"
+	"path/filepath"
+	"strconv"
+
+	"github.com/millrace/millrace/core/snapshot"
+)
+
+// SeedsResult is what several runs end with: the mean metrics on top, their spread, and each run. Its checkpoint is the best by validation.
+type SeedsResult struct {
+	Result
+	AUCMean     Figure   `json:"auc_mean"`
+	AUCStd      Figure   `json:"auc_std"`
+	LoglossMean Figure   `json:"logloss_mean"`
+	LoglossStd  Figure   `json:"logloss_std"`
+	GAUCMean    Figure   `json:"gauc_mean"`
+	GAUCStd     Figure   `json:"gauc_std"`
+	Runs        []Result `json:"runs"`
+}
+
+// TrainSeeds runs a training k times with seeds from o.Seed on, in folders of their own, cutting shares alike each time.
+func TrainSeeds(ctx context.Context, o Options, k int) (*SeedsResult, error) {
+	if err := prepareFolder(&o); err != nil {
+		return nil, err
+	}
+	out := &SeedsResult{}
+	best := -1
+	var seconds float64
+	for i := range k {
+		one := o
+		one.Seed = o.Seed + uint64(i)
+		one.Out = filepath.Join(o.Out, seedsFolder, strconv.FormatUint(one.Seed, 10))
+		if err := os.MkdirAll(one.Out, 0o777); err != nil {
+			return nil, fmt.Errorf("make the run's folder: %w", err)
+		}
+		if o.Observer != nil {
+			o.Observer.Note(fmt.Sprintf("seed %d, run %d of %d", one.Seed, i+1, k))
+		}
+		r, err := train(ctx, one)
+		if err != nil {
+			return nil, fmt.Errorf("seed %d: %w", one.Seed, err)
+		}
+		seconds += r.Seconds
+		out.Runs = append(out.Runs, *r)
+		if best < 0 || r.monitor > out.Runs[best].monitor {
+			best = i
+		}
+	}
+	out.Result = out.Runs[best]
+	out.Seconds = seconds
+	out.AUCMean, out.AUCStd = spread(out.Runs, func(r *Result) Figure { return r.AUC })
+	out.LoglossMean, out.LoglossStd = spread(out.Runs, func(r *Result) Figure { return r.Logloss })
+	out.GAUCMean, out.GAUCStd = spread(out.Runs, func(r *Result) Figure { return r.GAUC })
+	out.AUC, out.Logloss, out.GAUC = out.AUCMean, out.LoglossMean, out.GAUCMean
+	out.Tasks = meanTasks(out.Runs)
+	return out, out.keep(o, filepath.Join(o.Out, seedsFolder, strconv.FormatUint(out.Seed, 10)))
+}
+
+// meanTasks averages each label's metrics over the runs; nil with one label.
+func meanTasks(runs []Result) map[string]TaskFigures {
+	if runs[0].Tasks == nil {
+		return nil
+	}
+	tasks := map[string]TaskFigures{}
+	for name := range runs[0].Tasks {
+		var t TaskFigures
+		t.AUC, _ = spread(runs, func(r *Result) Figure { return r.Tasks[name].AUC })
+		t.Logloss, _ = spread(runs, func(r *Result) Figure { return r.Tasks[name].Logloss })
+		t.GAUC, _ = spread(runs, func(r *Result) Figure { return r.Tasks[name].GAUC })
+		tasks[name] = t
+	}
+	return tasks
+}
+
+// keep puts the best run's checkpoint and report where a single run has them.
+func (r *SeedsResult) keep(o Options, from string) error {
+	s, err := snapshot.Open(filepath.Join(from, checkpointFolder))
+	if err != nil {
+		return err
+	}
+	var parts []snapshot.Part
+	for _, p := range s.Manifest.Parts {
+		part, err := s.Part(p.Name)
+		if err != nil {
+			return err
+		}
+		parts = append(parts, *part)
+	}
+	if _, err := snapshot.Write(filepath.Join(o.Out, checkpointFolder), s.Manifest, parts); err != nil {
+		return fmt.Errorf("keep the best run: %w", err)
+	}
+	page, err := os.ReadFile(filepath.Join(from, reportFile))
+	if err != nil {
+		return fmt.Errorf("keep the best run: %w", err)
+	}
+	if err := os.WriteFile(filepath.Join(o.Out, reportFile), page, 0o666); err != nil {
+		return fmt.Errorf("keep the best run: %w", err)
+	}
+	text, err := json.MarshalIndent(struct {
+		*SeedsResult
+		Command string `json:"command"`
+	}{r, o.Command}, "", "  ")
+	if err != nil {
+		return fmt.Errorf("write %s: %w", runFile, err)
+	}
+	return os.WriteFile(filepath.Join(o.Out, runFile), append(text, '\n'), 0o666)
+}
+
+// spread returns the mean and the sample standard deviation (NaN for one run).
+func spread(runs []Result, of func(*Result) Figure) (mean, std Figure) {
+	n := Figure(len(runs))
+	for i := range runs {
+		mean += of(&runs[i]) / n
+	}
+	var squares float64
+	for i := range runs {
+		d := float64(of(&runs[i]) - mean)
+		squares += d * d
+	}
+	return mean, Figure(math.Sqrt(squares / float64(len(runs)-1)))
+}

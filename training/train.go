@@ -1,0 +1,447 @@
+package training
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"os"
+	"path/filepath"
+	"reflect"
+	"time"
+
+	"github.com/millrace/millrace/core/optim"
+	"github.com/millrace/millrace/core/snapshot"
+	"github.com/millrace/millrace/features"
+	"github.com/millrace/millrace/models"
+)
+
+// Train runs a training to its end, or until ctx ends: then it saves its state and returns ErrInterrupted.
+// An error that is the request's own fault is a *RequestError or a *features.DataError.
+func Train(ctx context.Context, o Options) (*Result, error) {
+	if err := prepareFolder(&o); err != nil {
+		return nil, err
+	}
+	return train(ctx, o)
+}
+
+func train(ctx context.Context, o Options) (*Result, error) {
+	if o.Observer == nil {
+		o.Observer = nobody{}
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	r := &run{Options: o, began: o.Now()}
+	if err := r.open(); err != nil {
+		return nil, err
+	}
+	for !r.state.Done {
+		if err := r.epoch(ctx); err != nil {
+			return nil, err
+		}
+	}
+	return r.finish(ctx)
+}
+
+// run is a training under way.
+type run struct {
+	Options
+	began   time.Time
+	files   []string
+	split   *features.Split
+	monitor models.Monitor
+	stats   *features.Stats
+	program *models.Program
+	trainer *models.Trainer
+	loader  *features.Loader
+	valid   *evaluator
+	state   runState
+	saved   time.Time
+}
+
+// runState is where a run goes on after an interruption, beside the weights.
+type runState struct {
+	Inputs  inputs         `json:"inputs"`
+	Epoch   int            `json:"epoch"` // finished epochs
+	Batch   int            `json:"batch"` // batches done of the one under way
+	Rows    int64          `json:"rows"`  // of the epoch under way, like the two sums
+	LossSum float64        `json:"loss_sum"`
+	L2Sum   float64        `json:"l2_sum"`
+	Plateau optim.Plateau  `json:"plateau"`
+	Curve   []EpochFigures `json:"curve"`
+	Best    int            `json:"best"`
+	Total   int64          `json:"total"` // rows of a whole epoch
+	BadRows int64          `json:"bad_rows"`
+	Done    bool           `json:"done"`
+	Seconds float64        `json:"seconds"` // of training steps
+	Elapsed float64        `json:"elapsed"` // of everything
+	Trained int64          `json:"trained"` // rows over all epochs
+}
+
+// inputs are what must be the same for a run to go on.
+type inputs struct {
+	Train   []string `json:"train"`
+	Valid   string   `json:"valid"`
+	Test    string   `json:"test"`
+	SplitBy string   `json:"split_by"`
+	Seed    uint64   `json:"seed"`
+	SkipBad int64    `json:"skip_bad"`
+	Init    string   `json:"init"`
+}
+
+func (r *run) open() error {
+	var err error
+	if r.files, err = features.Expand(r.Train); err != nil {
+		return &RequestError{fmt.Errorf("--train: %w", err)}
+	}
+	if r.monitor, err = models.ParseMonitor(r.Spec.Settings.Monitor); err != nil {
+		return &RequestError{err}
+	}
+	if !r.Valid.Given() {
+		return refuse("no validation rows: give files or a share such as 10%%")
+	}
+	if err := r.planSplit(); err != nil {
+		return err
+	}
+	r.state.Inputs = inputs{r.files, r.Valid.String(), r.Test.String(), r.SplitBy, r.Seed, r.SkipBad, ""}
+	if r.Init != nil {
+		r.state.Inputs.Init = r.Init.Weights.Version
+	}
+	resumed := false
+	if r.Resume {
+		if resumed, err = r.restore(); err != nil {
+			return err
+		}
+	}
+	if !resumed {
+		if err := r.start(); err != nil {
+			return err
+		}
+	}
+	encoder, err := features.NewEncoder(r.Schema, r.stats)
+	if err != nil {
+		return err
+	}
+	set := &r.Spec.Settings
+	r.loader, err = features.NewLoader(encoder, r.files, features.LoaderOptions{
+		BatchSize: set.BatchSize, Shuffle: *set.Shuffle, Seed: r.Seed, Part: r.part("train"), Read: r.readOptions(),
+	})
+	if err != nil {
+		return err
+	}
+	if r.valid, err = r.evaluator("valid", r.Valid, encoder, r.program); err != nil {
+		return err
+	}
+	r.saved = r.Now()
+	if !resumed {
+		return r.save()
+	}
+	return nil
+}
+
+func (r *run) readOptions() features.ReadOptions {
+	return features.ReadOptions{SkipBad: r.SkipBad, Labels: true}
+}
+
+// planSplit prepares the cut of the training files where a portion is a share of them.
+func (r *run) planSplit() error {
+	if r.Valid.Share == 0 && r.Test.Share == 0 {
+		if r.SplitBy != "" {
+			return refuse("--split-by %s: neither --valid nor --test is a share of the training files", r.SplitBy)
+		}
+		return nil
+	}
+	if r.Valid.Share+r.Test.Share >= 1 {
+		return refuse("validation and test take %g%% of the rows, which leaves none to train on", 100*(r.Valid.Share+r.Test.Share))
+	}
+	r.split = &features.Split{Valid: r.Valid.Share, Test: r.Test.Share, By: r.SplitBy, Seed: r.SplitSeed}
+	return features.PlanSplit(r.Schema, r.files, r.split, r.readOptions())
+}
+
+func (r *run) part(name string) *features.Part {
+	if r.split == nil {
+		return nil
+	}
+	return &features.Part{Of: r.split, Name: name}
+}
+
+// evaluator returns one over a portion.
+func (r *run) evaluator(name string, p Portion, encoder *features.Encoder, program *models.Program) (*evaluator, error) {
+	e := &evaluator{program: program, encoder: encoder, files: r.files, skipBad: r.SkipBad}
+	if p.Share > 0 {
+		e.part = r.part(name)
+		return e, nil
+	}
+	var err error
+	if e.files, err = features.Expand(p.Files); err != nil {
+		return nil, &RequestError{fmt.Errorf("--%s: %w", name, err)}
+	}
+	return e, nil
+}
+
+// start reads the training data once for statistics and vocabularies and makes the initial weights.
+func (r *run) start() error {
+	stats, vocabulary, err := features.Fit(r.Schema, r.files, r.part("train"), r.readOptions(), r.Observer.Fit)
+	if err != nil {
+		return err
+	}
+	r.stats = stats
+	if r.Init != nil && r.Init.Stats != nil {
+		r.stats = r.Init.Stats
+	}
+	if r.program, err = models.NewProgram(r.Spec, r.Schema, r.Seed); err != nil {
+		return &RequestError{err}
+	}
+	if r.trainer, err = r.program.NewTrainer(vocabulary, false); err != nil {
+		return err
+	}
+	r.state.Plateau.Patience = r.Spec.Settings.EarlyStopPatience
+	if r.Init != nil {
+		return r.warmStart()
+	}
+	return nil
+}
+
+// warmStart copies weights from the checkpoint of --init; rows it has and the training data has not are kept too. The optimizer starts anew.
+func (r *run) warmStart() error {
+	if err := r.trainer.Step.SetDense(r.Init.Dense); err != nil {
+		return refuse("--init: its model does not fit: %w", err)
+	}
+	for _, spec := range r.program.Tables() {
+		from, to := r.Init.Tables[spec.Name], r.trainer.Tables[spec.Name]
+		if from == nil || from.Dim() != to.Dim() {
+			return refuse("--init: it has no table %s of width %d", spec.Name, to.Dim())
+		}
+		for slot := range uint32(from.Len()) {
+			to.Put(from.ID(slot), from.Row(slot))
+		}
+	}
+	return nil
+}
+
+// restore reads the saved state; false when there is none.
+func (r *run) restore() (bool, error) {
+	dir := filepath.Join(r.Out, stateFolder)
+	c, err := models.Load(dir)
+	if errors.Is(err, os.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("resume: %w", err)
+	}
+	var state runState
+	if err := json.Unmarshal(c.Snapshot.Manifest.State[models.ProgressState], &state); err != nil {
+		return false, fmt.Errorf("resume: progress of %s: %w", dir, err)
+	}
+	now, err := models.NewProgram(r.Spec, r.Schema, r.Seed)
+	if err != nil {
+		return false, &RequestError{err}
+	}
+	m, err := now.NewManifest("", nil)
+	if err != nil {
+		return false, err
+	}
+	for name, text := range m.Files {
+		if c.Snapshot.Manifest.Files[name] != text {
+			return false, refuse("resume: %s is not what the run in %s was started with; --overwrite starts anew", name, r.Out)
+		}
+	}
+	if !reflect.DeepEqual(state.Inputs, r.state.Inputs) {
+		return false, refuse("resume: the run in %s was started with %+v, now it is %+v; --overwrite starts anew", r.Out, state.Inputs, r.state.Inputs)
+	}
+	r.state, r.stats, r.program = state, c.Stats, c.Program
+	if r.trainer, err = c.Trainer(false); err != nil {
+		return false, fmt.Errorf("resume: %w", err)
+	}
+	r.began = r.began.Add(-time.Duration(state.Elapsed * float64(time.Second)))
+	r.Observer.Note(fmt.Sprintf("going on at epoch %d after %d rows of it", state.Epoch+1, state.Rows))
+	return true, nil
+}
+
+// save writes the state from which Resume goes on.
+func (r *run) save() error {
+	r.state.Elapsed = r.Now().Sub(r.began).Seconds()
+	m, err := r.trainer.Manifest(r.Spec.Name, r.stats, &r.state)
+	if err == nil {
+		_, err = snapshot.Write(filepath.Join(r.Out, stateFolder), m, r.trainer.Parts())
+	}
+	if err != nil {
+		return fmt.Errorf("save the run's state: %w", err)
+	}
+	r.saved = r.Now()
+	return nil
+}
+
+// epoch trains on the rest of the epoch under way, validates, and decides how to go on.
+func (r *run) epoch(ctx context.Context) error {
+	if err := r.trainEpoch(ctx); err != nil {
+		return err
+	}
+	s := &r.state
+	s.Epoch++
+	weights, err := r.program.NewWeights("", r.trainer.Step.Dense())
+	if err != nil {
+		return err
+	}
+	rows, err := r.valid.run(ctx, weights, r.trainer.Tables)
+	if err != nil {
+		if ctx.Err() != nil { // the epoch's last step was not saved: it is repeated
+			return r.interrupt(true)
+		}
+		return err
+	}
+	e := EpochFigures{
+		Epoch: s.Epoch, Loss: Figure((s.LossSum + s.L2Sum) / float64(s.Rows)), L2: Figure(s.L2Sum / float64(s.Rows)),
+		LearningRate: r.trainer.Optimizer.LearningRate(), Valid: figuresOf(r.Schema, rows),
+	}
+	v := e.Valid.TaskFigures
+	e.Monitor = Figure(r.monitor.Value(float64(v.AUC), float64(v.GAUC), float64(v.Logloss)))
+	improved, reduce, stop := s.Plateau.Observe(float64(e.Monitor))
+	if improved {
+		e.Best, s.Best = true, s.Epoch
+		if err := r.writeCheckpoint(&e); err != nil {
+			return err
+		}
+	}
+	if reduce && *r.Spec.Settings.ReduceLROnPlateau {
+		r.trainer.Optimizer.SetLearningRate(s.Plateau.Rate(e.LearningRate))
+	}
+	s.Curve = append(s.Curve, e)
+	s.Total, s.BadRows = s.Rows, r.loader.BadRows()
+	s.Batch, s.Rows, s.LossSum, s.L2Sum = 0, 0, 0, 0
+	s.Done = stop || s.Epoch >= r.Spec.Settings.Epochs
+	r.Observer.Epoch(e)
+	return r.save()
+}
+
+func (r *run) trainEpoch(ctx context.Context) (err error) {
+	s := &r.state
+	epoch, err := r.loader.Epoch(s.Epoch, s.Batch)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if cerr := epoch.Close(); err == nil {
+			err = cerr
+		}
+	}()
+	auc := math.NaN()
+	if n := len(s.Curve); n > 0 {
+		auc = float64(s.Curve[n-1].Valid.AUC)
+	}
+	last := r.Now()
+	for {
+		if ctx.Err() != nil {
+			return r.interrupt(false)
+		}
+		b, err := epoch.Next()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return err
+		}
+		loss, l2, err := r.trainer.Train(b)
+		if err != nil {
+			return fmt.Errorf("epoch %d: %w", s.Epoch+1, err)
+		}
+		n := float64(b.Rows)
+		s.Batch++
+		s.Rows += int64(b.Rows)
+		s.Trained += int64(b.Rows)
+		s.LossSum += loss * n
+		s.L2Sum += l2 * n
+		now := r.Now()
+		s.Seconds += now.Sub(last).Seconds()
+		last = now
+		r.Observer.Step(Progress{
+			Epoch: s.Epoch + 1, Epochs: r.Spec.Settings.Epochs, Rows: s.Rows, Total: r.loader.Rows(),
+			RowsPerSecond: float64(s.Trained) / s.Seconds, Loss: (s.LossSum + s.L2Sum) / float64(s.Rows), ValidAUC: auc,
+		})
+		if r.SaveEvery > 0 && now.Sub(r.saved) >= r.SaveEvery {
+			if err := r.save(); err != nil {
+				return err
+			}
+			last = r.Now()
+		}
+	}
+	if s.Rows == 0 {
+		return refuse("there are no rows to train on")
+	}
+	return nil
+}
+
+// interrupt saves and returns ErrInterrupted. After the last step of an epoch the state on disk says so, and validation is repeated.
+func (r *run) interrupt(ended bool) error {
+	if ended {
+		r.state.Epoch--
+	}
+	if err := r.save(); err != nil {
+		return err
+	}
+	return ErrInterrupted
+}
+
+// writeCheckpoint publishes the weights as the best so far.
+func (r *run) writeCheckpoint(e *EpochFigures) error {
+	m, err := r.trainer.Manifest(r.Spec.Name, r.stats, e)
+	if err == nil {
+		_, err = snapshot.Write(filepath.Join(r.Out, checkpointFolder), m, r.trainer.Parts())
+	}
+	if err != nil {
+		return fmt.Errorf("write the checkpoint: %w", err)
+	}
+	return nil
+}
+
+// finish loads the best checkpoint, measures it on the test rows (else on the validation rows) and writes the report.
+func (r *run) finish(ctx context.Context) (*Result, error) {
+	s := &r.state
+	if s.Best == 0 {
+		return nil, fmt.Errorf("%s was undefined after every epoch (it needs validation rows of both classes): there is no best checkpoint", r.Spec.Settings.Monitor)
+	}
+	c, err := models.LoadScoring(filepath.Join(r.Out, checkpointFolder))
+	if err != nil {
+		return nil, err
+	}
+	encoder, err := c.NewEncoder()
+	if err != nil {
+		return nil, err
+	}
+	split, portion := "test", r.Test
+	if !portion.Given() {
+		split, portion = "valid", r.Valid
+	}
+	e, err := r.evaluator(split, portion, encoder, c.Program)
+	if err != nil {
+		return nil, err
+	}
+	sample := &sample{}
+	e.watch = sample.add
+	rows, err := e.run(ctx, c.Weights, c.Tables)
+	if err != nil {
+		if ctx.Err() != nil {
+			return nil, ErrInterrupted
+		}
+		return nil, err
+	}
+	best := s.Curve[s.Best-1]
+	parameters, padding := c.Program.Parameters(c.Tables)
+	result := &Result{
+		Figures: figuresOf(r.Schema, rows), BestEpoch: s.Best, Epochs: s.Epoch, Rows: s.Total, RowsPerSecond: Figure(float64(s.Trained) / s.Seconds),
+		Parameters: parameters, ParametersFuxiCTR: parameters + padding, BadRows: s.BadRows, Split: split, Seed: r.Seed,
+		Valid: best.Valid.AUC, monitor: float64(best.Monitor), curve: s.Curve,
+	}
+	result.Seconds = r.Now().Sub(r.began).Seconds()
+	importance, err := sample.importance(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	if err := r.writeReport(result, rows, importance, c); err != nil {
+		return nil, err
+	}
+	return result, nil
+}

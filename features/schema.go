@@ -25,65 +25,91 @@ const (
 
 // Schema describes the columns of a data set and what they mean. Unknown keys in YAML are errors.
 type Schema struct {
-	Name      string      `yaml:"name"`
-	User      string      `yaml:"user"`      // column of the user id
-	Item      string      `yaml:"item"`      // column of the item id
-	Timestamp string      `yaml:"timestamp"` // column of the event time
-	Group     string      `yaml:"group"`     // column that groups rows for GAUC; empty: the user column
-	Weight    string      `yaml:"weight"`    // column of the row weight
-	CSV       Dialect     `yaml:"csv"`
-	History   HistorySpec `yaml:"history"`
-	Labels    []Label     `yaml:"labels"`
-	Fields    []Field     `yaml:"fields"`
+	Name      string      `yaml:"name,omitempty"`
+	User      string      `yaml:"user,omitempty"`      // column of the user id
+	Item      string      `yaml:"item,omitempty"`      // column of the item id
+	Timestamp string      `yaml:"timestamp,omitempty"` // column of the event time
+	Group     string      `yaml:"group,omitempty"`     // column that groups rows for GAUC; empty: the user column
+	Weight    string      `yaml:"weight,omitempty"`    // column of the row weight
+	CSV       Dialect     `yaml:"csv,omitempty"`
+	History   HistorySpec `yaml:"history,omitempty"`
+	Labels    []Label     `yaml:"labels,omitempty"`
+	Fields    []Field     `yaml:"fields,omitempty"`
 }
 
 // Dialect is how text files are written. Format "csv" (default) or "libfm"; for libfm the label comes first, then index:value pairs matched to the fields in order.
 type Dialect struct {
-	Format        string   `yaml:"format"`
-	Delimiter     string   `yaml:"delimiter"`      // default ","; may be several characters, "\t" for tab
-	Header        *bool    `yaml:"header"`         // default true
-	Names         []string `yaml:"names"`          // column names when there is no header
-	Quotes        *bool    `yaml:"quotes"`         // default true: RFC 4180 double quotes
-	Trim          bool     `yaml:"trim"`           // trim blanks around values
-	ListSeparator string   `yaml:"list_separator"` // default "|"
-	Missing       []string `yaml:"missing"`        // values that mean missing; default [""]
+	Format        string   `yaml:"format,omitempty"`
+	Delimiter     string   `yaml:"delimiter,omitempty"`      // default ","; may be several characters, "\t" for tab
+	Header        *bool    `yaml:"header,omitempty"`         // default true
+	Names         []string `yaml:"names,omitempty"`          // column names when there is no header
+	Quotes        *bool    `yaml:"quotes,omitempty"`         // default true: RFC 4180 double quotes
+	Trim          bool     `yaml:"trim,omitempty"`           // trim blanks around values
+	ListSeparator string   `yaml:"list_separator,omitempty"` // default "|"
+	Missing       []string `yaml:"missing"`                  // values that mean missing; default [""]
 }
 
 // HistorySpec says which actions enter a user's history online and how many behaviours are kept.
 type HistorySpec struct {
-	Actions []string `yaml:"actions"` // default [click]
-	Max     int      `yaml:"max"`     // default: the largest Max of the sequence fields
+	Actions []string `yaml:"actions,omitempty"` // default [click]
+	Max     int      `yaml:"max,omitempty"`     // default: the largest Max of the sequence fields
 }
 
 // Label is one task's target: the column as 0/1, or positive when its value is in Positive or its number is above Above. A missing label is NaN.
 type Label struct {
-	Name     string   `yaml:"name"`
-	Column   string   `yaml:"column"` // default: Name
-	Positive []string `yaml:"positive"`
-	Above    *float64 `yaml:"above"`
+	Name     string   `yaml:"name,omitempty"`
+	Column   string   `yaml:"column,omitempty"` // default: Name
+	Positive []string `yaml:"positive,omitempty"`
+	Above    *float64 `yaml:"above,omitempty"`
 }
 
 // Field is one input of the models.
 type Field struct {
-	Name        string    `yaml:"name"`
-	Kind        Kind      `yaml:"type"`
-	From        Source    `yaml:"from"`
-	Column      string    `yaml:"column"`      // offline column where it differs from Name
-	Shares      string    `yaml:"shares"`      // field whose ids and embedding rows it shares
-	Attribute   string    `yaml:"attribute"`   // for history: what of each behaviour; default: the shared field's name, else Name
-	MinCount    int       `yaml:"min_count"`   // ids seen less often in training become the unknown id; default 1
-	Unknown     string    `yaml:"unknown"`     // ids outside the vocabulary: "shared" (one learned row, default) or "zero"
-	Max         int       `yaml:"max"`         // longest sequence or multi kept; default 50
-	Buckets     []float64 `yaml:"buckets"`     // numeric becomes the category of its bucket
-	Log         bool      `yaml:"log"`         // numeric: sign(x)·ln(1+|x|)
-	Standardise bool      `yaml:"standardise"` // numeric: (x−mean)/std of the training data, after log
+	Name        string    `yaml:"name,omitempty"`
+	Kind        Kind      `yaml:"type,omitempty"`
+	From        Source    `yaml:"from,omitempty"`
+	Column      string    `yaml:"column,omitempty"`      // offline column where it differs from Name
+	Shares      string    `yaml:"shares,omitempty"`      // field whose ids and embedding rows it shares
+	Attribute   string    `yaml:"attribute,omitempty"`   // for history: what of each behaviour; default: the shared field's name, else Name
+	MinCount    int       `yaml:"min_count,omitempty"`   // ids seen less often in training become the unknown id; default 1
+	Unknown     string    `yaml:"unknown,omitempty"`     // ids outside the vocabulary: "shared" (one learned row, default) or "zero"
+	Max         int       `yaml:"max,omitempty"`         // longest sequence or multi kept; a sequence must say it, a multi's default is 50
+	Buckets     []float64 `yaml:"buckets,omitempty"`     // numeric becomes the category of its bucket
+	Log         bool      `yaml:"log,omitempty"`         // numeric: sign(x)·ln(1+|x|)
+	Standardise bool      `yaml:"standardise,omitempty"` // numeric: (x−mean)/std of the training data, after log
 }
 
 // Table is the name of the vocabulary and embedding table the field's ids belong to: the shared field's, else its own.
-func (f *Field) Table() string { panic("contract") }
+func (f *Field) Table() string {
+	if f.Shares != "" {
+		return f.Shares
+	}
+	return f.Name
+}
 
-// ParseSchema reads a schema from YAML; every error names the key or field, an unknown key the nearest known one.
-func ParseSchema(data []byte) (*Schema, error) { panic("contract") }
+// HasIDs reports whether the field gives ids: every kind but a numeric field without buckets.
+func (f *Field) HasIDs() bool { return f.Kind != Numeric || len(f.Buckets) > 0 }
+
+// Ragged reports whether a row of the field holds any number of ids: multi and sequence.
+func (f *Field) Ragged() bool { return f.Kind == Multi || f.Kind == Sequence }
 
 // Field returns the index of a field by name, or -1.
-func (s *Schema) Field(name string) int { panic("contract") }
+func (s *Schema) Field(name string) int {
+	for i := range s.Fields {
+		if s.Fields[i].Name == name {
+			return i
+		}
+	}
+	return -1
+}
+
+// GroupColumn is the column that groups rows for GAUC: group, else user; it may be empty.
+func (s *Schema) GroupColumn() string {
+	if s.Group != "" {
+		return s.Group
+	}
+	return s.User
+}
+
+// FieldOfTable returns the index of the field that owns a table, whose minimum count and unknown policy hold for all that share it, or -1.
+func (s *Schema) FieldOfTable(name string) int { return s.Field(name) }

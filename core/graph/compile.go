@@ -164,30 +164,83 @@ func (c *compilation) plan(outputs, wrt []*Node, grads gorgonia.Nodes) (*Plan, e
 			}
 			for _, o := range u.outs {
 				s.cols = append(s.cols, o.cols)
+				s.free = append(s.free, o.rows == 0 || o.rows == nominalRows)
+				s.outSlots = append(s.outSlots, -1)
 			}
 			p.steps = append(p.steps, s)
 		}
 		out := NewTensorOf(c.env.dtype, 0, u.outs[index].cols)
 		p.steps[i].out[index] = out
-		newSlot(n, out)
+		p.steps[i].outSlots[index] = newSlot(n, out)
 	}
-	for _, n := range c.g.nodes {
-		if to := c.node[n.expr]; to != nil {
-			if s, ok := slot[to]; ok {
-				p.slotOf[n] = s
-			}
-		}
+	pinned := map[int]bool{}
+	for _, n := range outputs {
+		p.slotOf[n] = slot[c.node[n.expr]]
+		pinned[p.slotOf[n]] = true
+	}
+	for _, l := range p.leaves {
+		p.slotOf[l.node] = l.slot
 	}
 	taken := map[int]bool{}
 	for i, n := range wrt {
 		s := slot[grads[i]]
-		if taken[s] { // the same node is the gradient of two: who scales one in place must not scale both
+		if taken[s] || p.isLeaf(s) { // the same node is the gradient of two: who scales one in place must not scale both
 			s = p.copyOf(s, grads[i])
 		}
-		taken[s] = true
+		taken[s], pinned[s] = true, true
 		p.gradOf[n] = s
 	}
+	p.allot(pinned)
 	return p, nil
+}
+
+// isLeaf tells whether a slot is bound from outside or constant.
+func (p *Plan) isLeaf(slot int) bool {
+	for i := range p.steps {
+		for _, out := range p.steps[i].outSlots {
+			if out == slot {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// allot gives every output its memory. A value that nobody reads any more hands its memory to the next one of free rows, the last given back first: it
+// is the likeliest to be in the cache. Pinned slots and values of few rows keep theirs.
+func (p *Plan) allot(pinned map[int]bool) {
+	last := map[int]int{}
+	for i := range p.steps {
+		for _, slot := range p.steps[i].inSlots {
+			last[slot] = i
+		}
+	}
+	held := map[int]*memory{} // by slots to be given back
+	var idle []*memory
+	for i := range p.steps {
+		s := &p.steps[i]
+		s.memory = make([]*memory, len(s.out))
+		for j, out := range s.out {
+			if out == nil {
+				continue
+			}
+			slot := s.outSlots[j]
+			m := &memory{}
+			if !pinned[slot] && s.free[j] {
+				if n := len(idle); n > 0 {
+					m, idle = idle[n-1], idle[:n-1]
+				}
+				held[slot] = m
+			}
+			s.memory[j] = m
+		}
+		for _, slot := range s.inSlots {
+			if m := held[slot]; m != nil && last[slot] == i {
+				idle = append(idle, m)
+				delete(held, slot)
+			}
+		}
+	}
 }
 
 // useOf returns the use that computes n. Where a value feeds several others, Gorgonia adds their gradients up with an addition of its own, which
@@ -218,7 +271,7 @@ func (p *Plan) copyOf(slot int, n *gorgonia.Node) int {
 	out := NewTensorOf(p.env.dtype, 0, cols)
 	op := scaleOp{1}
 	p.steps = append(p.steps, step{op: op, run: op.runner(p.env), inSlots: []int{slot}, in: make([]*Tensor, 1),
-		out: []*Tensor{out}, cols: []int{cols}, rows: make([]int, 1)})
+		out: []*Tensor{out}, outSlots: []int{len(p.slots)}, cols: []int{cols}, free: []bool{false}, rows: make([]int, 1)})
 	p.slots = append(p.slots, out)
 	return len(p.slots) - 1
 }

@@ -21,13 +21,34 @@ type leaf struct {
 
 // step is one use of an operation with its buffers.
 type step struct {
-	op      operation
-	run     runner
-	inSlots []int
-	in      []*Tensor
-	out     []*Tensor // nil: nobody reads it
-	cols    []int
-	rows    []int // scratch for the numbers of rows
+	op       operation
+	run      runner
+	inSlots  []int
+	in       []*Tensor
+	outSlots []int
+	out      []*Tensor // nil: nobody reads it
+	memory   []*memory // of the outputs
+	cols     []int
+	free     []bool // outputs whose rows change from run to run
+	rows     []int  // scratch for the numbers of rows
+}
+
+// memory is a buffer that values whose lives do not overlap take turns in.
+type memory struct {
+	f32 []float32
+	f64 []float64
+}
+
+// hold gives t the shape and the memory.
+func (m *memory) hold(t *Tensor, rows, cols int) {
+	t.Rows, t.Cols = rows, cols
+	if t.F64 != nil {
+		m.f64 = resized(m.f64, rows*cols)
+		t.F64 = m.f64
+	} else {
+		m.f32 = resized(m.f32, rows*cols)
+		t.F32 = m.f32
+	}
 }
 
 // Bind gives an input or parameter its tensor; the plan reads it at every run until bound anew. Several plans may share a parameter's tensor.
@@ -69,7 +90,7 @@ func (p *Plan) Run() error {
 		}
 		for j, out := range s.out {
 			if out != nil {
-				out.Resize(s.rows[j], s.cols[j])
+				s.memory[j].hold(out, s.rows[j], s.cols[j])
 			}
 		}
 		s.run(s.in, s.out)
@@ -98,7 +119,7 @@ func (s shape) String() string {
 	return fmt.Sprintf("[%d, %d]", s.rows, s.cols)
 }
 
-// Value returns a node's tensor of the last run, nil for a node the plan does not compute.
+// Value returns the tensor of the last run of an output, the loss or a bound node; nil for any other node, whose memory later steps may have taken.
 func (p *Plan) Value(n *Node) *Tensor {
 	if slot, ok := p.slotOf[n]; ok {
 		return p.slots[slot]

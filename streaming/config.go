@@ -1,16 +1,32 @@
 package streaming
 
-// Config is the YAML of `millrace stream` (docs: the design's keys). Unknown keys are errors that name the nearest known key.
+import (
+	"errors"
+	"fmt"
+	"net"
+	"reflect"
+	"strings"
+	"time"
+
+	"github.com/agnivade/levenshtein"
+	"gopkg.in/yaml.v3"
+)
+
+// Config is the YAML of `millrace stream`. Unknown keys are errors that name the nearest known key.
 type Config struct {
-	Schema     string        `yaml:"schema"`
-	Model      string        `yaml:"model"`
-	Checkpoint string        `yaml:"checkpoint"`
-	Listen     string        `yaml:"listen"` // metrics
-	Kafka      KafkaConfig   `yaml:"kafka"`
-	Join       JoinConfig    `yaml:"join"`
-	Publish    PublishConfig `yaml:"publish"`
+	// Schema, Model and Checkpoint are paths: of the schema, of the model's settings, and of the folder that keeps the daemon's checkpoint (in its checkpoint/).
+	Schema     string `yaml:"schema"`
+	Model      string `yaml:"model"`
+	Checkpoint string `yaml:"checkpoint"`
+	// Listen is the address of metrics and health; empty: none.
+	Listen  string        `yaml:"listen"`
+	Kafka   KafkaConfig   `yaml:"kafka"`
+	Join    JoinConfig    `yaml:"join"`
+	Publish PublishConfig `yaml:"publish"`
 	// CheckpointEvery is how often a checkpoint is written (default 60s).
 	CheckpointEvery Duration `yaml:"checkpoint_every"`
+	// HistoryUsers bounds how many users' histories are kept; the least recently active beyond it are evicted and counted. 0: no bound.
+	HistoryUsers int `yaml:"history_users"`
 }
 
 // KafkaConfig names brokers and topics; the defaults are the topic names of the wire format.
@@ -22,12 +38,19 @@ type KafkaConfig struct {
 	Items       string   `yaml:"items"`
 	Users       string   `yaml:"users"`
 	DeadLetters string   `yaml:"dead_letters"`
+	// MaxBytes is the longest usable value (default 1 MiB).
+	MaxBytes int `yaml:"max_bytes"`
 }
 
 // JoinConfig: a row leaves the join when its window closes on event time; Late is how far events may be out of order.
 type JoinConfig struct {
-	Window Duration             `yaml:"window"`
-	Late   Duration             `yaml:"late"`
+	Window Duration `yaml:"window"`
+	Late   Duration `yaml:"late"`
+	// Idle is how long a partition that was read to its end must be silent before event time no longer waits for it (default 2s).
+	Idle Duration `yaml:"idle"`
+	// Ahead is how far ahead of the clock an event's time may be (default 24h): one wrong clock must not close everybody's windows.
+	Ahead Duration `yaml:"ahead"`
+	// Labels says which actions make each of the schema's labels 1. Empty: the action of the label's name.
 	Labels map[string]LabelRule `yaml:"labels"`
 }
 
@@ -38,6 +61,7 @@ type LabelRule struct {
 
 // PublishConfig: where and how often updates go.
 type PublishConfig struct {
+	// Redis is the store's address; empty: train and checkpoint only.
 	Redis string   `yaml:"redis"`
 	Every Duration `yaml:"every"`
 }
@@ -45,5 +69,142 @@ type PublishConfig struct {
 // Duration is a time.Duration written as "30m".
 type Duration int64
 
-// ParseConfig reads and checks a configuration.
-func ParseConfig(data []byte) (*Config, error) { panic("contract") }
+// UnmarshalYAML reads what time.ParseDuration reads.
+func (d *Duration) UnmarshalYAML(n *yaml.Node) error {
+	v, err := time.ParseDuration(n.Value)
+	if n.Kind != yaml.ScalarNode || err != nil {
+		return fmt.Errorf("line %d: %q is not a duration such as 30m or 1.5s", n.Line, n.Value)
+	}
+	*d = Duration(v)
+	return nil
+}
+
+// MarshalYAML writes the duration as UnmarshalYAML reads it.
+func (d Duration) MarshalYAML() (any, error) { return time.Duration(d).String(), nil }
+
+func (d Duration) duration() time.Duration { return time.Duration(d) }
+
+func (d Duration) milliseconds() int64 { return time.Duration(d).Milliseconds() }
+
+// ParseConfig reads and checks a configuration and fills in the defaults.
+func ParseConfig(data []byte) (*Config, error) {
+	var root yaml.Node
+	if err := yaml.Unmarshal(data, &root); err != nil {
+		return nil, fmt.Errorf("read the configuration: %w", err)
+	}
+	c := &Config{}
+	if len(root.Content) > 0 {
+		if err := knownKeys(root.Content[0], reflect.TypeFor[Config](), ""); err != nil {
+			return nil, err
+		}
+		if err := root.Decode(c); err != nil {
+			return nil, fmt.Errorf("read the configuration: %w", err)
+		}
+	}
+	if err := c.complete(); err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+// complete fills in defaults and reports what is missing or out of range.
+func (c *Config) complete() error {
+	text := func(p *string, otherwise string) {
+		if *p == "" {
+			*p = otherwise
+		}
+	}
+	span := func(p *Duration, otherwise time.Duration) {
+		if *p == 0 {
+			*p = Duration(otherwise)
+		}
+	}
+	k := &c.Kafka
+	text(&k.Group, "millrace")
+	text(&k.Impressions, "impressions")
+	text(&k.Actions, "actions")
+	text(&k.Items, "items")
+	text(&k.Users, "users")
+	text(&k.DeadLetters, "dead-letters")
+	if k.MaxBytes == 0 {
+		k.MaxBytes = 1 << 20
+	}
+	span(&c.Join.Window, 30*time.Minute)
+	span(&c.Join.Late, 5*time.Minute)
+	span(&c.Join.Idle, 2*time.Second)
+	span(&c.Join.Ahead, 24*time.Hour)
+	span(&c.Publish.Every, time.Second)
+	span(&c.CheckpointEvery, time.Minute)
+
+	var errs []error
+	wrong := func(bad bool, format string, args ...any) {
+		if bad {
+			errs = append(errs, fmt.Errorf("configuration: "+format, args...))
+		}
+	}
+	wrong(c.Checkpoint == "", "checkpoint: the folder to keep the checkpoint in is missing")
+	wrong(len(k.Brokers) == 0, "kafka.brokers: at least one host:port is needed")
+	for _, b := range k.Brokers {
+		_, _, err := net.SplitHostPort(b)
+		wrong(err != nil, "kafka.brokers: %q is not host:port", b)
+	}
+	seen := map[string]string{}
+	for _, t := range []struct{ key, name string }{{"impressions", k.Impressions}, {"actions", k.Actions}, {"items", k.Items}, {"users", k.Users}, {"dead_letters", k.DeadLetters}} {
+		wrong(seen[t.name] != "", "kafka.%s and kafka.%s are both %q", seen[t.name], t.key, t.name)
+		seen[t.name] = t.key
+	}
+	for _, d := range []struct {
+		key string
+		d   Duration
+	}{{"join.window", c.Join.Window}, {"join.late", c.Join.Late}, {"join.idle", c.Join.Idle}, {"join.ahead", c.Join.Ahead}, {"publish.every", c.Publish.Every}, {"checkpoint_every", c.CheckpointEvery}} {
+		wrong(d.d < Duration(time.Millisecond), "%s: %v is under a millisecond", d.key, time.Duration(d.d))
+	}
+	wrong(k.MaxBytes < 0, "kafka.max_bytes: %d is negative", k.MaxBytes)
+	wrong(c.HistoryUsers < 0, "history_users: %d is negative", c.HistoryUsers)
+	for name, rule := range c.Join.Labels {
+		wrong(len(rule.From) == 0, "join.labels.%s.from: at least one type of action is needed", name)
+	}
+	return errors.Join(errs...)
+}
+
+// knownKeys reports the first key of a mapping that its type does not know, with the nearest that it knows.
+func knownKeys(n *yaml.Node, t reflect.Type, path string) error {
+	if n.Kind != yaml.MappingNode {
+		return nil
+	}
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		key, value := n.Content[i], n.Content[i+1]
+		at := strings.TrimPrefix(path+"."+key.Value, ".")
+		switch t.Kind() {
+		case reflect.Map:
+			if err := knownKeys(value, t.Elem(), at); err != nil {
+				return err
+			}
+		case reflect.Struct:
+			field, nearest := yamlField(t, key.Value)
+			if field == nil {
+				return fmt.Errorf("configuration line %d: unknown key %s: the nearest known one is %s", key.Line, at, strings.TrimPrefix(path+"."+nearest, "."))
+			}
+			if err := knownKeys(value, field.Type, at); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// yamlField finds a struct's field by its YAML key, or else the nearest key.
+func yamlField(t reflect.Type, key string) (*reflect.StructField, string) {
+	nearest, best := "", 1<<30
+	for i := range t.NumField() {
+		f := t.Field(i)
+		name, _, _ := strings.Cut(f.Tag.Get("yaml"), ",")
+		if name == key {
+			return &f, key
+		}
+		if d := levenshtein.ComputeDistance(name, key); d < best {
+			nearest, best = name, d
+		}
+	}
+	return nil, nearest
+}

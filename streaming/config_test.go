@@ -1,0 +1,51 @@
+package streaming
+
+import (
+	"strings"
+	"testing"
+	"time"
+)
+
+const minimal = "checkpoint: dir\nkafka: {brokers: ['h:9092']}\n"
+
+func TestParseConfig(t *testing.T) {
+	c, err := ParseConfig([]byte(minimal + `
+schema: s.yaml
+listen: 127.0.0.1:9100
+join: {window: 10s, labels: {click: {from: [click, tap]}}}
+publish: {redis: 'r:6379', every: 500ms}
+`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.Kafka.Impressions != "impressions" || c.Kafka.DeadLetters != "dead-letters" || c.Kafka.Group != "millrace" || c.Kafka.MaxBytes != 1<<20 {
+		t.Errorf("defaults of kafka: %+v", c.Kafka)
+	}
+	if time.Duration(c.Join.Window) != 10*time.Second || time.Duration(c.Join.Late) != 5*time.Minute || time.Duration(c.CheckpointEvery) != time.Minute {
+		t.Errorf("durations: %+v", c)
+	}
+	if time.Duration(c.Publish.Every) != 500*time.Millisecond || strings.Join(c.Join.Labels["click"].From, " ") != "click tap" {
+		t.Errorf("publish %+v, labels %+v", c.Publish, c.Join.Labels)
+	}
+}
+
+func TestParseConfigErrors(t *testing.T) {
+	f := func(yaml, want string) {
+		t.Helper()
+		if _, err := ParseConfig([]byte(yaml)); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("ParseConfig(%q) = %v; want %q", yaml, err, want)
+		}
+	}
+	f("", "kafka.brokers")
+	f("", "checkpoint: the folder")
+	f(minimal+"chekpoint: x", "unknown key chekpoint: the nearest known one is checkpoint")
+	f(minimal+"join: {windw: 1s}", "unknown key join.windw: the nearest known one is join.window")
+	f(minimal+"join: {labels: {click: {form: [click]}}}", "unknown key join.labels.click.form: the nearest known one is join.labels.click.from")
+	f(minimal+"join: {window: 30}", "line 3: \"30\" is not a duration")
+	f(minimal+"join: {window: -1s}", "join.window")
+	f(minimal+"join: {labels: {click: {}}}", "join.labels.click.from")
+	f("checkpoint: x\nkafka: {brokers: [nohost]}", `"nohost" is not host:port`)
+	f("checkpoint: x\nkafka: {brokers: ['h:1'], actions: impressions}", "kafka.impressions and kafka.actions")
+	f(minimal+"history_users: -1", "history_users")
+	f("a: [", "read the configuration")
+}

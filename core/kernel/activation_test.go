@@ -58,11 +58,11 @@ func TestFunctionsAgainstFloat64(t *testing.T) {
 		}
 	}
 	eachLevel(t, func(t *testing.T) {
-		f(t, "exp", 1.5, Exp[float32], math.Exp)
-		f(t, "log", 0.6, Log[float32], math.Log)
+		f(t, "exp", 2, Exp[float32], math.Exp)
+		f(t, "log", 2, Log[float32], math.Log)
 		f(t, "sigmoid", 2.5, Sigmoid[float32], func(x float64) float64 { return 1 / (1 + math.Exp(-x)) })
-		f(t, "tanh", 2.5, Tanh[float32], math.Tanh)
-		f(t, "softplus", 0.6, Softplus[float32], func(x float64) float64 {
+		f(t, "tanh", 2, Tanh[float32], math.Tanh)
+		f(t, "softplus", 2, Softplus[float32], func(x float64) float64 {
 			if x > 40 {
 				return x
 			}

@@ -5,6 +5,7 @@ import "math"
 // Adam updates the weights w and the moments m and v by the gradient g, len(w) elements (Kingma and Ba 2015, algorithm 1, in
 // PyTorch's form): m = beta1·m + (1-beta1)·g, v = beta2·v + (1-beta2)·g², w -= lr·(m/corr1) / (√(v/corr2) + eps).
 // corr1 and corr2 are the bias corrections 1-beta1^t and 1-beta2^t; an L2 penalty is the caller's to add to g.
+// The vector kernels take denormal values for zero: moments that small move no weight.
 func Adam[T Float](w, m, v, g []T, lr, beta1, beta2, eps, corr1, corr2 float64) {
 	m, v, g = m[:len(w):len(m)], v[:len(w):len(v)], g[:len(w):len(g)]
 	b1, a1, b2, a2 := T(beta1), T(1-beta1), T(beta2), T(1-beta2)

@@ -11,6 +11,9 @@ const (
 
 func (s instructions) String() string { return [...]string{"portable", "avx2", "avx512"}[s] }
 
+// doubles is the number of float64 in a vector.
+func (s instructions) doubles() int { return [...]int{portable: 1, avx2: 4, avx512: 8}[s] }
+
 // level is the set in use; tests lower it to compare the twins.
 var level = detect()
 

@@ -6,6 +6,9 @@ import "slices"
 func Sum[T Float](x []T) float64 {
 	var s0, s1, s2, s3 float64
 	i := 0
+	if vectored[T]() {
+		s0, i = vectorTotal(opSum, f32(x))
+	}
 	for ; i+4 <= len(x); i += 4 {
 		a := x[i : i+4 : i+4]
 		s0 += float64(a[0])
@@ -23,6 +26,9 @@ func Sum[T Float](x []T) float64 {
 func SumSquares[T Float](x []T) float64 {
 	var s0, s1, s2, s3 float64
 	i := 0
+	if vectored[T]() {
+		s0, i = vectorTotal(opSumSquares, f32(x))
+	}
 	for ; i+4 <= len(x); i += 4 {
 		a := x[i : i+4 : i+4]
 		v0, v1, v2, v3 := float64(a[0]), float64(a[1]), float64(a[2]), float64(a[3])
@@ -67,18 +73,37 @@ func ColMoments[T Float](mean, variance []float64, x []T, rows, cols, ld int) {
 	if rows == 0 {
 		return
 	}
+	done := 0 // columns the vector kernels have summed over all rows but the last few
+	fours := rows &^ 3
+	if vectored[T]() && fours > 0 {
+		_ = x[(rows-1)*ld+cols-1]
+		done = vectorAddDoubles(mean, f32(x), fours, ld)
+	}
 	for i := range rows {
-		for j, v := range x[i*ld : i*ld+cols] {
-			mean[j] += float64(v)
+		from := 0
+		if i < fours {
+			from = done
+		}
+		row := x[i*ld : i*ld+cols]
+		for j := from; j < cols; j++ {
+			mean[j] += float64(row[j])
 		}
 	}
 	n := float64(rows)
 	for j := range mean {
 		mean[j] /= n
 	}
+	if done > 0 {
+		vectorAddDeviations(variance, mean, f32(x), fours, ld)
+	}
 	for i := range rows {
-		for j, v := range x[i*ld : i*ld+cols] {
-			d := float64(v) - mean[j]
+		from := 0
+		if i < fours {
+			from = done
+		}
+		row := x[i*ld : i*ld+cols]
+		for j := from; j < cols; j++ {
+			d := float64(row[j]) - mean[j]
 			variance[j] += d * d
 		}
 	}
@@ -94,13 +119,24 @@ func SoftmaxRow[T Float](dst, x []T) {
 		return
 	}
 	dst = dst[:len(x):len(dst)]
-	top := x[0]
-	for _, v := range x[1:] {
-		top = max(top, v)
-	}
+	top := greatest(x)
 	for i, v := range x {
 		dst[i] = v - top
 	}
 	Exp(dst, dst)
 	Scale(T(1/Sum(dst)), dst)
+}
+
+// greatest returns the greatest of x, which is not empty; with a NaN among them it may be any of them.
+func greatest[T Float](x []T) T {
+	if vectored[T]() && len(x) >= 16 {
+		return T(vectorMax(f32(x)))
+	}
+	top := x[0]
+	for _, v := range x[1:] {
+		if v > top {
+			top = v
+		}
+	}
+	return top
 }

@@ -10,6 +10,8 @@ const (
 	opExp unaryOp = iota
 	opSigmoid
 	opTanh
+	opLog
+	opSoftplus
 )
 
 type binaryOp int
@@ -18,6 +20,13 @@ const (
 	opAdd binaryOp = iota
 	opSub
 	opMul
+)
+
+type totalOp int
+
+const (
+	opSum totalOp = iota
+	opSumSquares
 )
 
 // vectored reports whether T has vector kernels here.
@@ -97,4 +106,58 @@ func vectorAdam(w, m, v, g []float32, b1, a1, b2, a2, step, root, eps float32) {
 		adamKernel(&w[0], &m[0], &v[0], &g[0], n, b1, a1, b2, a2, step, root, eps)
 		w, m, v, g = w[n:], m[n:], v[n:], g[n:]
 	}
+}
+
+// vectorTotal reduces whole vectors of x in float64 and returns how many elements that was.
+//
+//go:noinline
+func vectorTotal(op totalOp, x []float32) (total float64, done int) {
+	lanes := level.doubles()
+	for len(x) >= lanes {
+		n := min(len(x), chunk) / lanes
+		total += totalKernel(op, &x[0], n)
+		done += n * lanes
+		x = x[n*lanes:]
+	}
+	return total, done
+}
+
+// vectorAddDoubles adds rows rows of x, a multiple of four, to dst by whole vectors and returns how many columns that was.
+//
+//go:noinline
+func vectorAddDoubles(dst []float64, x []float32, rows, ld int) int {
+	vectors := min(len(dst), chunk) / level.doubles()
+	if vectors == 0 {
+		return 0
+	}
+	for i := 0; i < rows; i += 4 {
+		addDoublesKernel(&dst[0], &x[i*ld], ld*float32Size, vectors)
+	}
+	return vectors * level.doubles()
+}
+
+// vectorAddDeviations adds the squared distances from mean the same way.
+//
+//go:noinline
+func vectorAddDeviations(dst, mean []float64, x []float32, rows, ld int) {
+	vectors := min(len(dst), chunk) / level.doubles()
+	for i := 0; i < rows; i += 4 {
+		addDeviationsKernel(&dst[0], &mean[0], &x[i*ld], ld*float32Size, vectors)
+	}
+}
+
+// vectorMax returns the greatest of x, at least 16 elements; with a NaN among them it may be any of them.
+//
+//go:noinline
+func vectorMax(x []float32) float32 {
+	top := x[0]
+	for len(x) > 0 {
+		n := len(x)
+		if n > 2*chunk {
+			n = chunk
+		}
+		top = max(top, maxKernel(&x[0], n))
+		x = x[n:]
+	}
+	return top
 }

@@ -17,6 +17,14 @@ func unaryKernel(op unaryOp, dst, x *float32, n int) {
 		tanhAVX512(dst, x, n)
 	case op == opTanh:
 		tanhAVX2(dst, x, n)
+	case op == opLog && wide:
+		logAVX512(dst, x, n)
+	case op == opLog:
+		logAVX2(dst, x, n)
+	case op == opSoftplus && wide:
+		softplusAVX512(dst, x, n)
+	case op == opSoftplus:
+		softplusAVX2(dst, x, n)
 	}
 }
 
@@ -75,4 +83,40 @@ func adamKernel(w, m, v, g *float32, n int, b1, a1, b2, a2, step, root, eps floa
 		return
 	}
 	adamAVX2(w, m, v, g, n, b1, a1, b2, a2, step, root, eps)
+}
+
+func totalKernel(op totalOp, x *float32, vectors int) float64 {
+	wide := level == avx512
+	switch {
+	case op == opSum && wide:
+		return sumAVX512(x, vectors)
+	case op == opSum:
+		return sumAVX2(x, vectors)
+	case wide:
+		return sumSquaresAVX512(x, vectors)
+	}
+	return sumSquaresAVX2(x, vectors)
+}
+
+func addDoublesKernel(dst *float64, x *float32, row, vectors int) {
+	if level == avx512 {
+		addDoublesAVX512(dst, x, row, vectors)
+		return
+	}
+	addDoublesAVX2(dst, x, row, vectors)
+}
+
+func addDeviationsKernel(dst, mean *float64, x *float32, row, vectors int) {
+	if level == avx512 {
+		addDeviationsAVX512(dst, mean, x, row, vectors)
+		return
+	}
+	addDeviationsAVX2(dst, mean, x, row, vectors)
+}
+
+func maxKernel(x *float32, n int) float32 {
+	if level == avx512 {
+		return maxAVX512(x, n)
+	}
+	return maxAVX2(x, n)
 }

@@ -19,6 +19,21 @@ func sigmoidAVX2(dst *float32, x *float32, n int)
 //go:noescape
 func tanhAVX2(dst *float32, x *float32, n int)
 
+// logAVX2 writes ln(x) to dst, n elements.
+//
+//go:noescape
+func logAVX2(dst *float32, x *float32, n int)
+
+// softplusAVX2 writes ln(1+e^x) to dst, n elements.
+//
+//go:noescape
+func softplusAVX2(dst *float32, x *float32, n int)
+
+// maxAVX2 returns the greatest of x, n elements, at least a vector; with a NaN among them it may be any of them.
+//
+//go:noescape
+func maxAVX2(x *float32, n int) float32
+
 // addAVX2 writes x + y to dst, n elements.
 //
 //go:noescape
@@ -58,3 +73,23 @@ func addRowsAVX2(dst *float32, x *float32, row int, n int)
 //
 //go:noescape
 func adamAVX2(w *float32, m *float32, v *float32, grad *float32, n int, b1 float32, a1 float32, b2 float32, a2 float32, step float32, root float32, eps float32)
+
+// sumAVX2 returns the sum of x, vectors vectors of 4 elements.
+//
+//go:noescape
+func sumAVX2(x *float32, vectors int) float64
+
+// sumSquaresAVX2 returns the sum of the squares of x, vectors vectors of 4 elements.
+//
+//go:noescape
+func sumSquaresAVX2(x *float32, vectors int) float64
+
+// addDoublesAVX2 adds four rows of x, row bytes apart, to dst in their order, vectors vectors of 4 elements.
+//
+//go:noescape
+func addDoublesAVX2(dst *float64, x *float32, row int, vectors int)
+
+// addDeviationsAVX2 adds the squares of what four rows of x, row bytes apart, are from mean to dst in their order, vectors vectors of 4 elements.
+//
+//go:noescape
+func addDeviationsAVX2(dst *float64, mean *float64, x *float32, row int, vectors int)

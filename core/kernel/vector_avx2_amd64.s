@@ -242,6 +242,206 @@ DATA tanh4AVX2<>+24(SB)/4, $0xbeaaaa99
 DATA tanh4AVX2<>+28(SB)/4, $0xbeaaaa99
 GLOBL tanh4AVX2<>(SB), RODATA|NOPTR, $32
 
+DATA log0AVX2<>+0(SB)/4, $0x3d9021bb
+DATA log0AVX2<>+4(SB)/4, $0x3d9021bb
+DATA log0AVX2<>+8(SB)/4, $0x3d9021bb
+DATA log0AVX2<>+12(SB)/4, $0x3d9021bb
+DATA log0AVX2<>+16(SB)/4, $0x3d9021bb
+DATA log0AVX2<>+20(SB)/4, $0x3d9021bb
+DATA log0AVX2<>+24(SB)/4, $0x3d9021bb
+DATA log0AVX2<>+28(SB)/4, $0x3d9021bb
+GLOBL log0AVX2<>(SB), RODATA|NOPTR, $32
+
+DATA log1AVX2<>+0(SB)/4, $0xbdebd1b8
+DATA log1AVX2<>+4(SB)/4, $0xbdebd1b8
+DATA log1AVX2<>+8(SB)/4, $0xbdebd1b8
+DATA log1AVX2<>+12(SB)/4, $0xbdebd1b8
+DATA log1AVX2<>+16(SB)/4, $0xbdebd1b8
+DATA log1AVX2<>+20(SB)/4, $0xbdebd1b8
+DATA log1AVX2<>+24(SB)/4, $0xbdebd1b8
+DATA log1AVX2<>+28(SB)/4, $0xbdebd1b8
+GLOBL log1AVX2<>(SB), RODATA|NOPTR, $32
+
+DATA log2AVX2<>+0(SB)/4, $0x3def251a
+DATA log2AVX2<>+4(SB)/4, $0x3def251a
+DATA log2AVX2<>+8(SB)/4, $0x3def251a
+DATA log2AVX2<>+12(SB)/4, $0x3def251a
+DATA log2AVX2<>+16(SB)/4, $0x3def251a
+DATA log2AVX2<>+20(SB)/4, $0x3def251a
+DATA log2AVX2<>+24(SB)/4, $0x3def251a
+DATA log2AVX2<>+28(SB)/4, $0x3def251a
+GLOBL log2AVX2<>(SB), RODATA|NOPTR, $32
+
+DATA log3AVX2<>+0(SB)/4, $0xbdfe5d4f
+DATA log3AVX2<>+4(SB)/4, $0xbdfe5d4f
+DATA log3AVX2<>+8(SB)/4, $0xbdfe5d4f
+DATA log3AVX2<>+12(SB)/4, $0xbdfe5d4f
+DATA log3AVX2<>+16(SB)/4, $0xbdfe5d4f
+DATA log3AVX2<>+20(SB)/4, $0xbdfe5d4f
+DATA log3AVX2<>+24(SB)/4, $0xbdfe5d4f
+DATA log3AVX2<>+28(SB)/4, $0xbdfe5d4f
+GLOBL log3AVX2<>(SB), RODATA|NOPTR, $32
+
+DATA log4AVX2<>+0(SB)/4, $0x3e11e9bf
+DATA log4AVX2<>+4(SB)/4, $0x3e11e9bf
+DATA log4AVX2<>+8(SB)/4, $0x3e11e9bf
+DATA log4AVX2<>+12(SB)/4, $0x3e11e9bf
+DATA log4AVX2<>+16(SB)/4, $0x3e11e9bf
+DATA log4AVX2<>+20(SB)/4, $0x3e11e9bf
+DATA log4AVX2<>+24(SB)/4, $0x3e11e9bf
+DATA log4AVX2<>+28(SB)/4, $0x3e11e9bf
+GLOBL log4AVX2<>(SB), RODATA|NOPTR, $32
+
+DATA log5AVX2<>+0(SB)/4, $0xbe2aae50
+DATA log5AVX2<>+4(SB)/4, $0xbe2aae50
+DATA log5AVX2<>+8(SB)/4, $0xbe2aae50
+DATA log5AVX2<>+12(SB)/4, $0xbe2aae50
+DATA log5AVX2<>+16(SB)/4, $0xbe2aae50
+DATA log5AVX2<>+20(SB)/4, $0xbe2aae50
+DATA log5AVX2<>+24(SB)/4, $0xbe2aae50
+DATA log5AVX2<>+28(SB)/4, $0xbe2aae50
+GLOBL log5AVX2<>(SB), RODATA|NOPTR, $32
+
+DATA log6AVX2<>+0(SB)/4, $0x3e4cceac
+DATA log6AVX2<>+4(SB)/4, $0x3e4cceac
+DATA log6AVX2<>+8(SB)/4, $0x3e4cceac
+DATA log6AVX2<>+12(SB)/4, $0x3e4cceac
+DATA log6AVX2<>+16(SB)/4, $0x3e4cceac
+DATA log6AVX2<>+20(SB)/4, $0x3e4cceac
+DATA log6AVX2<>+24(SB)/4, $0x3e4cceac
+DATA log6AVX2<>+28(SB)/4, $0x3e4cceac
+GLOBL log6AVX2<>(SB), RODATA|NOPTR, $32
+
+DATA log7AVX2<>+0(SB)/4, $0xbe7ffffc
+DATA log7AVX2<>+4(SB)/4, $0xbe7ffffc
+DATA log7AVX2<>+8(SB)/4, $0xbe7ffffc
+DATA log7AVX2<>+12(SB)/4, $0xbe7ffffc
+DATA log7AVX2<>+16(SB)/4, $0xbe7ffffc
+DATA log7AVX2<>+20(SB)/4, $0xbe7ffffc
+DATA log7AVX2<>+24(SB)/4, $0xbe7ffffc
+DATA log7AVX2<>+28(SB)/4, $0xbe7ffffc
+GLOBL log7AVX2<>(SB), RODATA|NOPTR, $32
+
+DATA log8AVX2<>+0(SB)/4, $0x3eaaaaaa
+DATA log8AVX2<>+4(SB)/4, $0x3eaaaaaa
+DATA log8AVX2<>+8(SB)/4, $0x3eaaaaaa
+DATA log8AVX2<>+12(SB)/4, $0x3eaaaaaa
+DATA log8AVX2<>+16(SB)/4, $0x3eaaaaaa
+DATA log8AVX2<>+20(SB)/4, $0x3eaaaaaa
+DATA log8AVX2<>+24(SB)/4, $0x3eaaaaaa
+DATA log8AVX2<>+28(SB)/4, $0x3eaaaaaa
+GLOBL log8AVX2<>(SB), RODATA|NOPTR, $32
+
+DATA halfAVX2<>+0(SB)/4, $0x3f000000
+DATA halfAVX2<>+4(SB)/4, $0x3f000000
+DATA halfAVX2<>+8(SB)/4, $0x3f000000
+DATA halfAVX2<>+12(SB)/4, $0x3f000000
+DATA halfAVX2<>+16(SB)/4, $0x3f000000
+DATA halfAVX2<>+20(SB)/4, $0x3f000000
+DATA halfAVX2<>+24(SB)/4, $0x3f000000
+DATA halfAVX2<>+28(SB)/4, $0x3f000000
+GLOBL halfAVX2<>(SB), RODATA|NOPTR, $32
+
+DATA rootHalfAVX2<>+0(SB)/4, $0x3f3504f3
+DATA rootHalfAVX2<>+4(SB)/4, $0x3f3504f3
+DATA rootHalfAVX2<>+8(SB)/4, $0x3f3504f3
+DATA rootHalfAVX2<>+12(SB)/4, $0x3f3504f3
+DATA rootHalfAVX2<>+16(SB)/4, $0x3f3504f3
+DATA rootHalfAVX2<>+20(SB)/4, $0x3f3504f3
+DATA rootHalfAVX2<>+24(SB)/4, $0x3f3504f3
+DATA rootHalfAVX2<>+28(SB)/4, $0x3f3504f3
+GLOBL rootHalfAVX2<>(SB), RODATA|NOPTR, $32
+
+DATA zeroAVX2<>+0(SB)/4, $0x00000000
+DATA zeroAVX2<>+4(SB)/4, $0x00000000
+DATA zeroAVX2<>+8(SB)/4, $0x00000000
+DATA zeroAVX2<>+12(SB)/4, $0x00000000
+DATA zeroAVX2<>+16(SB)/4, $0x00000000
+DATA zeroAVX2<>+20(SB)/4, $0x00000000
+DATA zeroAVX2<>+24(SB)/4, $0x00000000
+DATA zeroAVX2<>+28(SB)/4, $0x00000000
+GLOBL zeroAVX2<>(SB), RODATA|NOPTR, $32
+
+DATA leastNormalAVX2<>+0(SB)/4, $0x00800000
+DATA leastNormalAVX2<>+4(SB)/4, $0x00800000
+DATA leastNormalAVX2<>+8(SB)/4, $0x00800000
+DATA leastNormalAVX2<>+12(SB)/4, $0x00800000
+DATA leastNormalAVX2<>+16(SB)/4, $0x00800000
+DATA leastNormalAVX2<>+20(SB)/4, $0x00800000
+DATA leastNormalAVX2<>+24(SB)/4, $0x00800000
+DATA leastNormalAVX2<>+28(SB)/4, $0x00800000
+GLOBL leastNormalAVX2<>(SB), RODATA|NOPTR, $32
+
+DATA scaleUpAVX2<>+0(SB)/4, $0x4b000000
+DATA scaleUpAVX2<>+4(SB)/4, $0x4b000000
+DATA scaleUpAVX2<>+8(SB)/4, $0x4b000000
+DATA scaleUpAVX2<>+12(SB)/4, $0x4b000000
+DATA scaleUpAVX2<>+16(SB)/4, $0x4b000000
+DATA scaleUpAVX2<>+20(SB)/4, $0x4b000000
+DATA scaleUpAVX2<>+24(SB)/4, $0x4b000000
+DATA scaleUpAVX2<>+28(SB)/4, $0x4b000000
+GLOBL scaleUpAVX2<>(SB), RODATA|NOPTR, $32
+
+DATA shiftAVX2<>+0(SB)/4, $0x41b80000
+DATA shiftAVX2<>+4(SB)/4, $0x41b80000
+DATA shiftAVX2<>+8(SB)/4, $0x41b80000
+DATA shiftAVX2<>+12(SB)/4, $0x41b80000
+DATA shiftAVX2<>+16(SB)/4, $0x41b80000
+DATA shiftAVX2<>+20(SB)/4, $0x41b80000
+DATA shiftAVX2<>+24(SB)/4, $0x41b80000
+DATA shiftAVX2<>+28(SB)/4, $0x41b80000
+GLOBL shiftAVX2<>(SB), RODATA|NOPTR, $32
+
+DATA mantissaAVX2<>+0(SB)/4, $0x007fffff
+DATA mantissaAVX2<>+4(SB)/4, $0x007fffff
+DATA mantissaAVX2<>+8(SB)/4, $0x007fffff
+DATA mantissaAVX2<>+12(SB)/4, $0x007fffff
+DATA mantissaAVX2<>+16(SB)/4, $0x007fffff
+DATA mantissaAVX2<>+20(SB)/4, $0x007fffff
+DATA mantissaAVX2<>+24(SB)/4, $0x007fffff
+DATA mantissaAVX2<>+28(SB)/4, $0x007fffff
+GLOBL mantissaAVX2<>(SB), RODATA|NOPTR, $32
+
+DATA logBiasAVX2<>+0(SB)/4, $0x0000007e
+DATA logBiasAVX2<>+4(SB)/4, $0x0000007e
+DATA logBiasAVX2<>+8(SB)/4, $0x0000007e
+DATA logBiasAVX2<>+12(SB)/4, $0x0000007e
+DATA logBiasAVX2<>+16(SB)/4, $0x0000007e
+DATA logBiasAVX2<>+20(SB)/4, $0x0000007e
+DATA logBiasAVX2<>+24(SB)/4, $0x0000007e
+DATA logBiasAVX2<>+28(SB)/4, $0x0000007e
+GLOBL logBiasAVX2<>(SB), RODATA|NOPTR, $32
+
+DATA plusInfAVX2<>+0(SB)/4, $0x7f800000
+DATA plusInfAVX2<>+4(SB)/4, $0x7f800000
+DATA plusInfAVX2<>+8(SB)/4, $0x7f800000
+DATA plusInfAVX2<>+12(SB)/4, $0x7f800000
+DATA plusInfAVX2<>+16(SB)/4, $0x7f800000
+DATA plusInfAVX2<>+20(SB)/4, $0x7f800000
+DATA plusInfAVX2<>+24(SB)/4, $0x7f800000
+DATA plusInfAVX2<>+28(SB)/4, $0x7f800000
+GLOBL plusInfAVX2<>(SB), RODATA|NOPTR, $32
+
+DATA minusInfAVX2<>+0(SB)/4, $0xff800000
+DATA minusInfAVX2<>+4(SB)/4, $0xff800000
+DATA minusInfAVX2<>+8(SB)/4, $0xff800000
+DATA minusInfAVX2<>+12(SB)/4, $0xff800000
+DATA minusInfAVX2<>+16(SB)/4, $0xff800000
+DATA minusInfAVX2<>+20(SB)/4, $0xff800000
+DATA minusInfAVX2<>+24(SB)/4, $0xff800000
+DATA minusInfAVX2<>+28(SB)/4, $0xff800000
+GLOBL minusInfAVX2<>(SB), RODATA|NOPTR, $32
+
+DATA nanAVX2<>+0(SB)/4, $0x7fc00000
+DATA nanAVX2<>+4(SB)/4, $0x7fc00000
+DATA nanAVX2<>+8(SB)/4, $0x7fc00000
+DATA nanAVX2<>+12(SB)/4, $0x7fc00000
+DATA nanAVX2<>+16(SB)/4, $0x7fc00000
+DATA nanAVX2<>+20(SB)/4, $0x7fc00000
+DATA nanAVX2<>+24(SB)/4, $0x7fc00000
+DATA nanAVX2<>+28(SB)/4, $0x7fc00000
+GLOBL nanAVX2<>(SB), RODATA|NOPTR, $32
+
 // func expAVX2(dst *float32, x *float32, n int)
 // Requires: AVX, AVX2, FMA3
 TEXT ·expAVX2(SB), NOSPLIT, $0-24
@@ -544,6 +744,311 @@ done:
 	VZEROUPPER
 	RET
 
+// func logAVX2(dst *float32, x *float32, n int)
+// Requires: AVX, AVX2, FMA3
+TEXT ·logAVX2(SB), NOSPLIT, $0-24
+	MOVQ dst+0(FP), DI
+	MOVQ x+8(FP), SI
+	MOVQ n+16(FP), CX
+	SUBQ $0x08, CX
+	JLT  rest
+
+loop:
+	VMOVUPS      (SI), Y0
+	VMOVAPS      Y0, Y6
+	VXORPS       Y1, Y1, Y1
+	VMULPS       scaleUpAVX2<>+0(SB), Y0, Y3
+	VSUBPS       shiftAVX2<>+0(SB), Y1, Y4
+	VCMPPS       $0x01, leastNormalAVX2<>+0(SB), Y6, Y2
+	VBLENDVPS    Y2, Y3, Y0, Y0
+	VCMPPS       $0x01, leastNormalAVX2<>+0(SB), Y6, Y2
+	VBLENDVPS    Y2, Y4, Y1, Y1
+	VPSRLD       $0x17, Y0, Y2
+	VPSUBD       logBiasAVX2<>+0(SB), Y2, Y2
+	VCVTDQ2PS    Y2, Y2
+	VADDPS       Y2, Y1, Y1
+	VANDPS       mantissaAVX2<>+0(SB), Y0, Y0
+	VORPS        halfAVX2<>+0(SB), Y0, Y0
+	VADDPS       Y0, Y0, Y3
+	VSUBPS       oneAVX2<>+0(SB), Y1, Y4
+	VCMPPS       $0x01, rootHalfAVX2<>+0(SB), Y0, Y5
+	VBLENDVPS    Y5, Y3, Y0, Y0
+	VBLENDVPS    Y5, Y4, Y1, Y1
+	VSUBPS       oneAVX2<>+0(SB), Y0, Y0
+	VMOVUPS      log0AVX2<>+0(SB), Y2
+	VFMADD213PS  log1AVX2<>+0(SB), Y0, Y2
+	VFMADD213PS  log2AVX2<>+0(SB), Y0, Y2
+	VFMADD213PS  log3AVX2<>+0(SB), Y0, Y2
+	VFMADD213PS  log4AVX2<>+0(SB), Y0, Y2
+	VFMADD213PS  log5AVX2<>+0(SB), Y0, Y2
+	VFMADD213PS  log6AVX2<>+0(SB), Y0, Y2
+	VFMADD213PS  log7AVX2<>+0(SB), Y0, Y2
+	VFMADD213PS  log8AVX2<>+0(SB), Y0, Y2
+	VMULPS       Y0, Y0, Y4
+	VMULPS       Y0, Y4, Y3
+	VMULPS       Y3, Y2, Y2
+	VFMADD231PS  ln2LowAVX2<>+0(SB), Y1, Y2
+	VFNMADD231PS halfAVX2<>+0(SB), Y4, Y2
+	VADDPS       Y2, Y0, Y0
+	VFMADD231PS  ln2HighAVX2<>+0(SB), Y1, Y0
+	VMOVUPS      minusInfAVX2<>+0(SB), Y3
+	VCMPPS       $0x00, zeroAVX2<>+0(SB), Y6, Y2
+	VBLENDVPS    Y2, Y3, Y0, Y0
+	VMOVUPS      nanAVX2<>+0(SB), Y3
+	VCMPPS       $0x01, zeroAVX2<>+0(SB), Y6, Y2
+	VBLENDVPS    Y2, Y3, Y0, Y0
+	VCMPPS       $0x05, plusInfAVX2<>+0(SB), Y6, Y2
+	VBLENDVPS    Y2, Y6, Y0, Y0
+	VMOVUPS      Y0, (DI)
+	ADDQ         $0x20, DI
+	ADDQ         $0x20, SI
+	SUBQ         $0x08, CX
+	JGE          loop
+
+rest:
+	ADDQ         $0x08, CX
+	JEQ          done
+	NEGQ         CX
+	LEAQ         laneMask<>+0(SB), R15
+	VMOVUPS      32(R15)(CX*4), Y15
+	VMASKMOVPS   (SI), Y15, Y0
+	VMOVAPS      Y0, Y6
+	VXORPS       Y1, Y1, Y1
+	VMULPS       scaleUpAVX2<>+0(SB), Y0, Y3
+	VSUBPS       shiftAVX2<>+0(SB), Y1, Y4
+	VCMPPS       $0x01, leastNormalAVX2<>+0(SB), Y6, Y2
+	VBLENDVPS    Y2, Y3, Y0, Y0
+	VCMPPS       $0x01, leastNormalAVX2<>+0(SB), Y6, Y2
+	VBLENDVPS    Y2, Y4, Y1, Y1
+	VPSRLD       $0x17, Y0, Y2
+	VPSUBD       logBiasAVX2<>+0(SB), Y2, Y2
+	VCVTDQ2PS    Y2, Y2
+	VADDPS       Y2, Y1, Y1
+	VANDPS       mantissaAVX2<>+0(SB), Y0, Y0
+	VORPS        halfAVX2<>+0(SB), Y0, Y0
+	VADDPS       Y0, Y0, Y3
+	VSUBPS       oneAVX2<>+0(SB), Y1, Y4
+	VCMPPS       $0x01, rootHalfAVX2<>+0(SB), Y0, Y5
+	VBLENDVPS    Y5, Y3, Y0, Y0
+	VBLENDVPS    Y5, Y4, Y1, Y1
+	VSUBPS       oneAVX2<>+0(SB), Y0, Y0
+	VMOVUPS      log0AVX2<>+0(SB), Y2
+	VFMADD213PS  log1AVX2<>+0(SB), Y0, Y2
+	VFMADD213PS  log2AVX2<>+0(SB), Y0, Y2
+	VFMADD213PS  log3AVX2<>+0(SB), Y0, Y2
+	VFMADD213PS  log4AVX2<>+0(SB), Y0, Y2
+	VFMADD213PS  log5AVX2<>+0(SB), Y0, Y2
+	VFMADD213PS  log6AVX2<>+0(SB), Y0, Y2
+	VFMADD213PS  log7AVX2<>+0(SB), Y0, Y2
+	VFMADD213PS  log8AVX2<>+0(SB), Y0, Y2
+	VMULPS       Y0, Y0, Y4
+	VMULPS       Y0, Y4, Y3
+	VMULPS       Y3, Y2, Y2
+	VFMADD231PS  ln2LowAVX2<>+0(SB), Y1, Y2
+	VFNMADD231PS halfAVX2<>+0(SB), Y4, Y2
+	VADDPS       Y2, Y0, Y0
+	VFMADD231PS  ln2HighAVX2<>+0(SB), Y1, Y0
+	VMOVUPS      minusInfAVX2<>+0(SB), Y3
+	VCMPPS       $0x00, zeroAVX2<>+0(SB), Y6, Y2
+	VBLENDVPS    Y2, Y3, Y0, Y0
+	VMOVUPS      nanAVX2<>+0(SB), Y3
+	VCMPPS       $0x01, zeroAVX2<>+0(SB), Y6, Y2
+	VBLENDVPS    Y2, Y3, Y0, Y0
+	VCMPPS       $0x05, plusInfAVX2<>+0(SB), Y6, Y2
+	VBLENDVPS    Y2, Y6, Y0, Y0
+	VMASKMOVPS   Y0, Y15, (DI)
+
+done:
+	VZEROUPPER
+	RET
+
+// func softplusAVX2(dst *float32, x *float32, n int)
+// Requires: AVX, AVX2, FMA3
+TEXT ·softplusAVX2(SB), NOSPLIT, $0-24
+	MOVQ dst+0(FP), DI
+	MOVQ x+8(FP), SI
+	MOVQ n+16(FP), CX
+	SUBQ $0x08, CX
+	JLT  rest
+
+loop:
+	VMOVUPS      (SI), Y0
+	VMOVAPS      Y0, Y6
+	VORPS        signBitAVX2<>+0(SB), Y0, Y0
+	VMOVUPS      expHighAVX2<>+0(SB), Y3
+	VMINPS       Y0, Y3, Y0
+	VMOVUPS      expLowAVX2<>+0(SB), Y3
+	VMAXPS       Y0, Y3, Y0
+	VMULPS       log2eAVX2<>+0(SB), Y0, Y1
+	VROUNDPS     $0x08, Y1, Y1
+	VFNMADD231PS ln2HighAVX2<>+0(SB), Y1, Y0
+	VFNMADD231PS ln2LowAVX2<>+0(SB), Y1, Y0
+	VMOVUPS      exp0AVX2<>+0(SB), Y2
+	VFMADD213PS  exp1AVX2<>+0(SB), Y0, Y2
+	VFMADD213PS  exp2AVX2<>+0(SB), Y0, Y2
+	VFMADD213PS  exp3AVX2<>+0(SB), Y0, Y2
+	VFMADD213PS  exp4AVX2<>+0(SB), Y0, Y2
+	VFMADD213PS  exp5AVX2<>+0(SB), Y0, Y2
+	VMULPS       Y0, Y0, Y3
+	VFMADD213PS  Y0, Y3, Y2
+	VADDPS       oneAVX2<>+0(SB), Y2, Y2
+	VCVTPS2DQ    Y1, Y1
+	VPSRAD       $0x01, Y1, Y3
+	VPSUBD       Y3, Y1, Y1
+	VPADDD       exponentBiasAVX2<>+0(SB), Y1, Y1
+	VPSLLD       $0x17, Y1, Y1
+	VMULPS       Y1, Y2, Y2
+	VPADDD       exponentBiasAVX2<>+0(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VMULPS       Y3, Y2, Y2
+	VMOVAPS      Y2, Y0
+	VMOVAPS      Y0, Y7
+	VADDPS       oneAVX2<>+0(SB), Y7, Y0
+	VSUBPS       oneAVX2<>+0(SB), Y0, Y8
+	VSUBPS       Y8, Y7, Y8
+	VDIVPS       Y0, Y8, Y8
+	VXORPS       Y1, Y1, Y1
+	VPSRLD       $0x17, Y0, Y2
+	VPSUBD       logBiasAVX2<>+0(SB), Y2, Y2
+	VCVTDQ2PS    Y2, Y2
+	VADDPS       Y2, Y1, Y1
+	VANDPS       mantissaAVX2<>+0(SB), Y0, Y0
+	VORPS        halfAVX2<>+0(SB), Y0, Y0
+	VADDPS       Y0, Y0, Y3
+	VSUBPS       oneAVX2<>+0(SB), Y1, Y4
+	VCMPPS       $0x01, rootHalfAVX2<>+0(SB), Y0, Y5
+	VBLENDVPS    Y5, Y3, Y0, Y0
+	VBLENDVPS    Y5, Y4, Y1, Y1
+	VSUBPS       oneAVX2<>+0(SB), Y0, Y0
+	VMOVUPS      log0AVX2<>+0(SB), Y2
+	VFMADD213PS  log1AVX2<>+0(SB), Y0, Y2
+	VFMADD213PS  log2AVX2<>+0(SB), Y0, Y2
+	VFMADD213PS  log3AVX2<>+0(SB), Y0, Y2
+	VFMADD213PS  log4AVX2<>+0(SB), Y0, Y2
+	VFMADD213PS  log5AVX2<>+0(SB), Y0, Y2
+	VFMADD213PS  log6AVX2<>+0(SB), Y0, Y2
+	VFMADD213PS  log7AVX2<>+0(SB), Y0, Y2
+	VFMADD213PS  log8AVX2<>+0(SB), Y0, Y2
+	VMULPS       Y0, Y0, Y4
+	VMULPS       Y0, Y4, Y3
+	VMULPS       Y3, Y2, Y2
+	VFMADD231PS  ln2LowAVX2<>+0(SB), Y1, Y2
+	VFNMADD231PS halfAVX2<>+0(SB), Y4, Y2
+	VADDPS       Y2, Y0, Y0
+	VFMADD231PS  ln2HighAVX2<>+0(SB), Y1, Y0
+	VADDPS       Y8, Y0, Y0
+	VXORPS       Y1, Y1, Y1
+	VMAXPS       Y6, Y1, Y1
+	VADDPS       Y1, Y0, Y0
+	VMOVUPS      Y0, (DI)
+	ADDQ         $0x20, DI
+	ADDQ         $0x20, SI
+	SUBQ         $0x08, CX
+	JGE          loop
+
+rest:
+	ADDQ         $0x08, CX
+	JEQ          done
+	NEGQ         CX
+	LEAQ         laneMask<>+0(SB), R15
+	VMOVUPS      32(R15)(CX*4), Y15
+	VMASKMOVPS   (SI), Y15, Y0
+	VMOVAPS      Y0, Y6
+	VORPS        signBitAVX2<>+0(SB), Y0, Y0
+	VMOVUPS      expHighAVX2<>+0(SB), Y3
+	VMINPS       Y0, Y3, Y0
+	VMOVUPS      expLowAVX2<>+0(SB), Y3
+	VMAXPS       Y0, Y3, Y0
+	VMULPS       log2eAVX2<>+0(SB), Y0, Y1
+	VROUNDPS     $0x08, Y1, Y1
+	VFNMADD231PS ln2HighAVX2<>+0(SB), Y1, Y0
+	VFNMADD231PS ln2LowAVX2<>+0(SB), Y1, Y0
+	VMOVUPS      exp0AVX2<>+0(SB), Y2
+	VFMADD213PS  exp1AVX2<>+0(SB), Y0, Y2
+	VFMADD213PS  exp2AVX2<>+0(SB), Y0, Y2
+	VFMADD213PS  exp3AVX2<>+0(SB), Y0, Y2
+	VFMADD213PS  exp4AVX2<>+0(SB), Y0, Y2
+	VFMADD213PS  exp5AVX2<>+0(SB), Y0, Y2
+	VMULPS       Y0, Y0, Y3
+	VFMADD213PS  Y0, Y3, Y2
+	VADDPS       oneAVX2<>+0(SB), Y2, Y2
+	VCVTPS2DQ    Y1, Y1
+	VPSRAD       $0x01, Y1, Y3
+	VPSUBD       Y3, Y1, Y1
+	VPADDD       exponentBiasAVX2<>+0(SB), Y1, Y1
+	VPSLLD       $0x17, Y1, Y1
+	VMULPS       Y1, Y2, Y2
+	VPADDD       exponentBiasAVX2<>+0(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VMULPS       Y3, Y2, Y2
+	VMOVAPS      Y2, Y0
+	VMOVAPS      Y0, Y7
+	VADDPS       oneAVX2<>+0(SB), Y7, Y0
+	VSUBPS       oneAVX2<>+0(SB), Y0, Y8
+	VSUBPS       Y8, Y7, Y8
+	VDIVPS       Y0, Y8, Y8
+	VXORPS       Y1, Y1, Y1
+	VPSRLD       $0x17, Y0, Y2
+	VPSUBD       logBiasAVX2<>+0(SB), Y2, Y2
+	VCVTDQ2PS    Y2, Y2
+	VADDPS       Y2, Y1, Y1
+	VANDPS       mantissaAVX2<>+0(SB), Y0, Y0
+	VORPS        halfAVX2<>+0(SB), Y0, Y0
+	VADDPS       Y0, Y0, Y3
+	VSUBPS       oneAVX2<>+0(SB), Y1, Y4
+	VCMPPS       $0x01, rootHalfAVX2<>+0(SB), Y0, Y5
+	VBLENDVPS    Y5, Y3, Y0, Y0
+	VBLENDVPS    Y5, Y4, Y1, Y1
+	VSUBPS       oneAVX2<>+0(SB), Y0, Y0
+	VMOVUPS      log0AVX2<>+0(SB), Y2
+	VFMADD213PS  log1AVX2<>+0(SB), Y0, Y2
+	VFMADD213PS  log2AVX2<>+0(SB), Y0, Y2
+	VFMADD213PS  log3AVX2<>+0(SB), Y0, Y2
+	VFMADD213PS  log4AVX2<>+0(SB), Y0, Y2
+	VFMADD213PS  log5AVX2<>+0(SB), Y0, Y2
+	VFMADD213PS  log6AVX2<>+0(SB), Y0, Y2
+	VFMADD213PS  log7AVX2<>+0(SB), Y0, Y2
+	VFMADD213PS  log8AVX2<>+0(SB), Y0, Y2
+	VMULPS       Y0, Y0, Y4
+	VMULPS       Y0, Y4, Y3
+	VMULPS       Y3, Y2, Y2
+	VFMADD231PS  ln2LowAVX2<>+0(SB), Y1, Y2
+	VFNMADD231PS halfAVX2<>+0(SB), Y4, Y2
+	VADDPS       Y2, Y0, Y0
+	VFMADD231PS  ln2HighAVX2<>+0(SB), Y1, Y0
+	VADDPS       Y8, Y0, Y0
+	VXORPS       Y1, Y1, Y1
+	VMAXPS       Y6, Y1, Y1
+	VADDPS       Y1, Y0, Y0
+	VMASKMOVPS   Y0, Y15, (DI)
+
+done:
+	VZEROUPPER
+	RET
+
+// func maxAVX2(x *float32, n int) float32
+// Requires: AVX, SSE
+TEXT ·maxAVX2(SB), NOSPLIT, $0-20
+	MOVQ    x+0(FP), SI
+	MOVQ    n+8(FP), CX
+	LEAQ    -32(SI)(CX*4), DI
+	VMOVUPS (DI), Y0
+
+loop:
+	VMAXPS       (SI), Y0, Y0
+	ADDQ         $0x20, SI
+	CMPQ         SI, DI
+	JLT          loop
+	VEXTRACTF128 $0x01, Y0, X1
+	VMAXPS       X1, X0, X0
+	VPERMILPS    $0x0e, X0, X1
+	VMAXPS       X1, X0, X0
+	VPERMILPS    $0x01, X0, X1
+	VMAXSS       X1, X0, X0
+	VZEROUPPER
+	MOVSS        X0, ret+16(FP)
+	RET
+
 // func addAVX2(dst *float32, x *float32, y *float32, n int)
 // Requires: AVX
 TEXT ·addAVX2(SB), NOSPLIT, $0-32
@@ -832,13 +1337,18 @@ done:
 	RET
 
 // func adamAVX2(w *float32, m *float32, v *float32, grad *float32, n int, b1 float32, a1 float32, b2 float32, a2 float32, step float32, root float32, eps float32)
-// Requires: AVX, FMA3
-TEXT ·adamAVX2(SB), NOSPLIT, $0-68
+// Requires: AVX, FMA3, SSE
+TEXT ·adamAVX2(SB), NOSPLIT, $8-68
 	MOVQ         w+0(FP), DI
 	MOVQ         m+8(FP), SI
 	MOVQ         v+16(FP), DX
 	MOVQ         grad+24(FP), BX
 	MOVQ         n+32(FP), CX
+	STMXCSR      (SP)
+	MOVL         (SP), AX
+	ORL          $0x00008040, AX
+	MOVL         AX, 4(SP)
+	LDMXCSR      4(SP)
 	VBROADCASTSS b1+40(FP), Y4
 	VBROADCASTSS a1+44(FP), Y5
 	VBROADCASTSS b2+48(FP), Y6
@@ -899,5 +1409,172 @@ rest:
 	VMASKMOVPS  Y3, Y15, (DI)
 
 done:
+	LDMXCSR (SP)
+	VZEROUPPER
+	RET
+
+// func sumAVX2(x *float32, vectors int) float64
+// Requires: AVX, SSE2
+TEXT ·sumAVX2(SB), NOSPLIT, $0-24
+	MOVQ   vectors+8(FP), CX
+	MOVQ   x+0(FP), SI
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	SUBQ   $0x04, CX
+	JLT    few
+
+four:
+	VCVTPS2PD (SI), Y4
+	VADDPD    Y4, Y0, Y0
+	VCVTPS2PD 16(SI), Y5
+	VADDPD    Y5, Y1, Y1
+	VCVTPS2PD 32(SI), Y6
+	VADDPD    Y6, Y2, Y2
+	VCVTPS2PD 48(SI), Y7
+	VADDPD    Y7, Y3, Y3
+	ADDQ      $0x40, SI
+	SUBQ      $0x04, CX
+	JGE       four
+
+few:
+	ADDQ $0x04, CX
+	JEQ  done
+
+one:
+	VCVTPS2PD (SI), Y4
+	VADDPD    Y4, Y0, Y0
+	ADDQ      $0x10, SI
+	DECQ      CX
+	JNE       one
+
+done:
+	VADDPD       Y1, Y0, Y0
+	VADDPD       Y3, Y2, Y2
+	VADDPD       Y2, Y0, Y0
+	VEXTRACTF128 $0x01, Y0, X1
+	VADDPD       X1, X0, X0
+	VPERMILPD    $0x01, X0, X1
+	VADDSD       X1, X0, X0
+	VZEROUPPER
+	MOVSD        X0, ret+16(FP)
+	RET
+
+// func sumSquaresAVX2(x *float32, vectors int) float64
+// Requires: AVX, SSE2
+TEXT ·sumSquaresAVX2(SB), NOSPLIT, $0-24
+	MOVQ   vectors+8(FP), CX
+	MOVQ   x+0(FP), SI
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	SUBQ   $0x04, CX
+	JLT    few
+
+four:
+	VCVTPS2PD (SI), Y4
+	VMULPD    Y4, Y4, Y4
+	VADDPD    Y4, Y0, Y0
+	VCVTPS2PD 16(SI), Y5
+	VMULPD    Y5, Y5, Y5
+	VADDPD    Y5, Y1, Y1
+	VCVTPS2PD 32(SI), Y6
+	VMULPD    Y6, Y6, Y6
+	VADDPD    Y6, Y2, Y2
+	VCVTPS2PD 48(SI), Y7
+	VMULPD    Y7, Y7, Y7
+	VADDPD    Y7, Y3, Y3
+	ADDQ      $0x40, SI
+	SUBQ      $0x04, CX
+	JGE       four
+
+few:
+	ADDQ $0x04, CX
+	JEQ  done
+
+one:
+	VCVTPS2PD (SI), Y4
+	VMULPD    Y4, Y4, Y4
+	VADDPD    Y4, Y0, Y0
+	ADDQ      $0x10, SI
+	DECQ      CX
+	JNE       one
+
+done:
+	VADDPD       Y1, Y0, Y0
+	VADDPD       Y3, Y2, Y2
+	VADDPD       Y2, Y0, Y0
+	VEXTRACTF128 $0x01, Y0, X1
+	VADDPD       X1, X0, X0
+	VPERMILPD    $0x01, X0, X1
+	VADDSD       X1, X0, X0
+	VZEROUPPER
+	MOVSD        X0, ret+16(FP)
+	RET
+
+// func addDoublesAVX2(dst *float64, x *float32, row int, vectors int)
+// Requires: AVX
+TEXT ·addDoublesAVX2(SB), NOSPLIT, $0-32
+	MOVQ vectors+24(FP), CX
+	MOVQ dst+0(FP), DI
+	MOVQ x+8(FP), SI
+	MOVQ row+16(FP), R8
+	LEAQ (R8)(R8*2), R9
+
+loop:
+	VMOVUPS   (DI), Y0
+	VCVTPS2PD (SI), Y1
+	VADDPD    Y1, Y0, Y0
+	VCVTPS2PD (SI)(R8*1), Y1
+	VADDPD    Y1, Y0, Y0
+	VCVTPS2PD (SI)(R8*2), Y1
+	VADDPD    Y1, Y0, Y0
+	VCVTPS2PD (SI)(R9*1), Y1
+	VADDPD    Y1, Y0, Y0
+	VMOVUPS   Y0, (DI)
+	ADDQ      $0x20, DI
+	ADDQ      $0x10, SI
+	DECQ      CX
+	JNE       loop
+	VZEROUPPER
+	RET
+
+// func addDeviationsAVX2(dst *float64, mean *float64, x *float32, row int, vectors int)
+// Requires: AVX
+TEXT ·addDeviationsAVX2(SB), NOSPLIT, $0-40
+	MOVQ vectors+32(FP), CX
+	MOVQ dst+0(FP), DI
+	MOVQ x+16(FP), SI
+	MOVQ row+24(FP), R8
+	LEAQ (R8)(R8*2), R9
+	MOVQ mean+8(FP), DX
+
+loop:
+	VMOVUPS   (DI), Y0
+	VMOVUPS   (DX), Y2
+	ADDQ      $0x20, DX
+	VCVTPS2PD (SI), Y1
+	VSUBPD    Y2, Y1, Y1
+	VMULPD    Y1, Y1, Y1
+	VADDPD    Y1, Y0, Y0
+	VCVTPS2PD (SI)(R8*1), Y1
+	VSUBPD    Y2, Y1, Y1
+	VMULPD    Y1, Y1, Y1
+	VADDPD    Y1, Y0, Y0
+	VCVTPS2PD (SI)(R8*2), Y1
+	VSUBPD    Y2, Y1, Y1
+	VMULPD    Y1, Y1, Y1
+	VADDPD    Y1, Y0, Y0
+	VCVTPS2PD (SI)(R9*1), Y1
+	VSUBPD    Y2, Y1, Y1
+	VMULPD    Y1, Y1, Y1
+	VADDPD    Y1, Y0, Y0
+	VMOVUPS   Y0, (DI)
+	ADDQ      $0x20, DI
+	ADDQ      $0x10, SI
+	DECQ      CX
+	JNE       loop
 	VZEROUPPER
 	RET

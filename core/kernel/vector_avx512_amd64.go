@@ -19,6 +19,21 @@ func sigmoidAVX512(dst *float32, x *float32, n int)
 //go:noescape
 func tanhAVX512(dst *float32, x *float32, n int)
 
+// logAVX512 writes ln(x) to dst, n elements.
+//
+//go:noescape
+func logAVX512(dst *float32, x *float32, n int)
+
+// softplusAVX512 writes ln(1+e^x) to dst, n elements.
+//
+//go:noescape
+func softplusAVX512(dst *float32, x *float32, n int)
+
+// maxAVX512 returns the greatest of x, n elements, at least a vector; with a NaN among them it may be any of them.
+//
+//go:noescape
+func maxAVX512(x *float32, n int) float32
+
 // addAVX512 writes x + y to dst, n elements.
 //
 //go:noescape
@@ -58,3 +73,23 @@ func addRowsAVX512(dst *float32, x *float32, row int, n int)
 //
 //go:noescape
 func adamAVX512(w *float32, m *float32, v *float32, grad *float32, n int, b1 float32, a1 float32, b2 float32, a2 float32, step float32, root float32, eps float32)
+
+// sumAVX512 returns the sum of x, vectors vectors of 8 elements.
+//
+//go:noescape
+func sumAVX512(x *float32, vectors int) float64
+
+// sumSquaresAVX512 returns the sum of the squares of x, vectors vectors of 8 elements.
+//
+//go:noescape
+func sumSquaresAVX512(x *float32, vectors int) float64
+
+// addDoublesAVX512 adds four rows of x, row bytes apart, to dst in their order, vectors vectors of 8 elements.
+//
+//go:noescape
+func addDoublesAVX512(dst *float64, x *float32, row int, vectors int)
+
+// addDeviationsAVX512 adds the squares of what four rows of x, row bytes apart, are from mean to dst in their order, vectors vectors of 8 elements.
+//
+//go:noescape
+func addDeviationsAVX512(dst *float64, mean *float64, x *float32, row int, vectors int)

@@ -382,6 +382,366 @@ DATA tanh4AVX512<>+56(SB)/4, $0xbeaaaa99
 DATA tanh4AVX512<>+60(SB)/4, $0xbeaaaa99
 GLOBL tanh4AVX512<>(SB), RODATA|NOPTR, $64
 
+DATA log0AVX512<>+0(SB)/4, $0x3d9021bb
+DATA log0AVX512<>+4(SB)/4, $0x3d9021bb
+DATA log0AVX512<>+8(SB)/4, $0x3d9021bb
+DATA log0AVX512<>+12(SB)/4, $0x3d9021bb
+DATA log0AVX512<>+16(SB)/4, $0x3d9021bb
+DATA log0AVX512<>+20(SB)/4, $0x3d9021bb
+DATA log0AVX512<>+24(SB)/4, $0x3d9021bb
+DATA log0AVX512<>+28(SB)/4, $0x3d9021bb
+DATA log0AVX512<>+32(SB)/4, $0x3d9021bb
+DATA log0AVX512<>+36(SB)/4, $0x3d9021bb
+DATA log0AVX512<>+40(SB)/4, $0x3d9021bb
+DATA log0AVX512<>+44(SB)/4, $0x3d9021bb
+DATA log0AVX512<>+48(SB)/4, $0x3d9021bb
+DATA log0AVX512<>+52(SB)/4, $0x3d9021bb
+DATA log0AVX512<>+56(SB)/4, $0x3d9021bb
+DATA log0AVX512<>+60(SB)/4, $0x3d9021bb
+GLOBL log0AVX512<>(SB), RODATA|NOPTR, $64
+
+DATA log1AVX512<>+0(SB)/4, $0xbdebd1b8
+DATA log1AVX512<>+4(SB)/4, $0xbdebd1b8
+DATA log1AVX512<>+8(SB)/4, $0xbdebd1b8
+DATA log1AVX512<>+12(SB)/4, $0xbdebd1b8
+DATA log1AVX512<>+16(SB)/4, $0xbdebd1b8
+DATA log1AVX512<>+20(SB)/4, $0xbdebd1b8
+DATA log1AVX512<>+24(SB)/4, $0xbdebd1b8
+DATA log1AVX512<>+28(SB)/4, $0xbdebd1b8
+DATA log1AVX512<>+32(SB)/4, $0xbdebd1b8
+DATA log1AVX512<>+36(SB)/4, $0xbdebd1b8
+DATA log1AVX512<>+40(SB)/4, $0xbdebd1b8
+DATA log1AVX512<>+44(SB)/4, $0xbdebd1b8
+DATA log1AVX512<>+48(SB)/4, $0xbdebd1b8
+DATA log1AVX512<>+52(SB)/4, $0xbdebd1b8
+DATA log1AVX512<>+56(SB)/4, $0xbdebd1b8
+DATA log1AVX512<>+60(SB)/4, $0xbdebd1b8
+GLOBL log1AVX512<>(SB), RODATA|NOPTR, $64
+
+DATA log2AVX512<>+0(SB)/4, $0x3def251a
+DATA log2AVX512<>+4(SB)/4, $0x3def251a
+DATA log2AVX512<>+8(SB)/4, $0x3def251a
+DATA log2AVX512<>+12(SB)/4, $0x3def251a
+DATA log2AVX512<>+16(SB)/4, $0x3def251a
+DATA log2AVX512<>+20(SB)/4, $0x3def251a
+DATA log2AVX512<>+24(SB)/4, $0x3def251a
+DATA log2AVX512<>+28(SB)/4, $0x3def251a
+DATA log2AVX512<>+32(SB)/4, $0x3def251a
+DATA log2AVX512<>+36(SB)/4, $0x3def251a
+DATA log2AVX512<>+40(SB)/4, $0x3def251a
+DATA log2AVX512<>+44(SB)/4, $0x3def251a
+DATA log2AVX512<>+48(SB)/4, $0x3def251a
+DATA log2AVX512<>+52(SB)/4, $0x3def251a
+DATA log2AVX512<>+56(SB)/4, $0x3def251a
+DATA log2AVX512<>+60(SB)/4, $0x3def251a
+GLOBL log2AVX512<>(SB), RODATA|NOPTR, $64
+
+DATA log3AVX512<>+0(SB)/4, $0xbdfe5d4f
+DATA log3AVX512<>+4(SB)/4, $0xbdfe5d4f
+DATA log3AVX512<>+8(SB)/4, $0xbdfe5d4f
+DATA log3AVX512<>+12(SB)/4, $0xbdfe5d4f
+DATA log3AVX512<>+16(SB)/4, $0xbdfe5d4f
+DATA log3AVX512<>+20(SB)/4, $0xbdfe5d4f
+DATA log3AVX512<>+24(SB)/4, $0xbdfe5d4f
+DATA log3AVX512<>+28(SB)/4, $0xbdfe5d4f
+DATA log3AVX512<>+32(SB)/4, $0xbdfe5d4f
+DATA log3AVX512<>+36(SB)/4, $0xbdfe5d4f
+DATA log3AVX512<>+40(SB)/4, $0xbdfe5d4f
+DATA log3AVX512<>+44(SB)/4, $0xbdfe5d4f
+DATA log3AVX512<>+48(SB)/4, $0xbdfe5d4f
+DATA log3AVX512<>+52(SB)/4, $0xbdfe5d4f
+DATA log3AVX512<>+56(SB)/4, $0xbdfe5d4f
+DATA log3AVX512<>+60(SB)/4, $0xbdfe5d4f
+GLOBL log3AVX512<>(SB), RODATA|NOPTR, $64
+
+DATA log4AVX512<>+0(SB)/4, $0x3e11e9bf
+DATA log4AVX512<>+4(SB)/4, $0x3e11e9bf
+DATA log4AVX512<>+8(SB)/4, $0x3e11e9bf
+DATA log4AVX512<>+12(SB)/4, $0x3e11e9bf
+DATA log4AVX512<>+16(SB)/4, $0x3e11e9bf
+DATA log4AVX512<>+20(SB)/4, $0x3e11e9bf
+DATA log4AVX512<>+24(SB)/4, $0x3e11e9bf
+DATA log4AVX512<>+28(SB)/4, $0x3e11e9bf
+DATA log4AVX512<>+32(SB)/4, $0x3e11e9bf
+DATA log4AVX512<>+36(SB)/4, $0x3e11e9bf
+DATA log4AVX512<>+40(SB)/4, $0x3e11e9bf
+DATA log4AVX512<>+44(SB)/4, $0x3e11e9bf
+DATA log4AVX512<>+48(SB)/4, $0x3e11e9bf
+DATA log4AVX512<>+52(SB)/4, $0x3e11e9bf
+DATA log4AVX512<>+56(SB)/4, $0x3e11e9bf
+DATA log4AVX512<>+60(SB)/4, $0x3e11e9bf
+GLOBL log4AVX512<>(SB), RODATA|NOPTR, $64
+
+DATA log5AVX512<>+0(SB)/4, $0xbe2aae50
+DATA log5AVX512<>+4(SB)/4, $0xbe2aae50
+DATA log5AVX512<>+8(SB)/4, $0xbe2aae50
+DATA log5AVX512<>+12(SB)/4, $0xbe2aae50
+DATA log5AVX512<>+16(SB)/4, $0xbe2aae50
+DATA log5AVX512<>+20(SB)/4, $0xbe2aae50
+DATA log5AVX512<>+24(SB)/4, $0xbe2aae50
+DATA log5AVX512<>+28(SB)/4, $0xbe2aae50
+DATA log5AVX512<>+32(SB)/4, $0xbe2aae50
+DATA log5AVX512<>+36(SB)/4, $0xbe2aae50
+DATA log5AVX512<>+40(SB)/4, $0xbe2aae50
+DATA log5AVX512<>+44(SB)/4, $0xbe2aae50
+DATA log5AVX512<>+48(SB)/4, $0xbe2aae50
+DATA log5AVX512<>+52(SB)/4, $0xbe2aae50
+DATA log5AVX512<>+56(SB)/4, $0xbe2aae50
+DATA log5AVX512<>+60(SB)/4, $0xbe2aae50
+GLOBL log5AVX512<>(SB), RODATA|NOPTR, $64
+
+DATA log6AVX512<>+0(SB)/4, $0x3e4cceac
+DATA log6AVX512<>+4(SB)/4, $0x3e4cceac
+DATA log6AVX512<>+8(SB)/4, $0x3e4cceac
+DATA log6AVX512<>+12(SB)/4, $0x3e4cceac
+DATA log6AVX512<>+16(SB)/4, $0x3e4cceac
+DATA log6AVX512<>+20(SB)/4, $0x3e4cceac
+DATA log6AVX512<>+24(SB)/4, $0x3e4cceac
+DATA log6AVX512<>+28(SB)/4, $0x3e4cceac
+DATA log6AVX512<>+32(SB)/4, $0x3e4cceac
+DATA log6AVX512<>+36(SB)/4, $0x3e4cceac
+DATA log6AVX512<>+40(SB)/4, $0x3e4cceac
+DATA log6AVX512<>+44(SB)/4, $0x3e4cceac
+DATA log6AVX512<>+48(SB)/4, $0x3e4cceac
+DATA log6AVX512<>+52(SB)/4, $0x3e4cceac
+DATA log6AVX512<>+56(SB)/4, $0x3e4cceac
+DATA log6AVX512<>+60(SB)/4, $0x3e4cceac
+GLOBL log6AVX512<>(SB), RODATA|NOPTR, $64
+
+DATA log7AVX512<>+0(SB)/4, $0xbe7ffffc
+DATA log7AVX512<>+4(SB)/4, $0xbe7ffffc
+DATA log7AVX512<>+8(SB)/4, $0xbe7ffffc
+DATA log7AVX512<>+12(SB)/4, $0xbe7ffffc
+DATA log7AVX512<>+16(SB)/4, $0xbe7ffffc
+DATA log7AVX512<>+20(SB)/4, $0xbe7ffffc
+DATA log7AVX512<>+24(SB)/4, $0xbe7ffffc
+DATA log7AVX512<>+28(SB)/4, $0xbe7ffffc
+DATA log7AVX512<>+32(SB)/4, $0xbe7ffffc
+DATA log7AVX512<>+36(SB)/4, $0xbe7ffffc
+DATA log7AVX512<>+40(SB)/4, $0xbe7ffffc
+DATA log7AVX512<>+44(SB)/4, $0xbe7ffffc
+DATA log7AVX512<>+48(SB)/4, $0xbe7ffffc
+DATA log7AVX512<>+52(SB)/4, $0xbe7ffffc
+DATA log7AVX512<>+56(SB)/4, $0xbe7ffffc
+DATA log7AVX512<>+60(SB)/4, $0xbe7ffffc
+GLOBL log7AVX512<>(SB), RODATA|NOPTR, $64
+
+DATA log8AVX512<>+0(SB)/4, $0x3eaaaaaa
+DATA log8AVX512<>+4(SB)/4, $0x3eaaaaaa
+DATA log8AVX512<>+8(SB)/4, $0x3eaaaaaa
+DATA log8AVX512<>+12(SB)/4, $0x3eaaaaaa
+DATA log8AVX512<>+16(SB)/4, $0x3eaaaaaa
+DATA log8AVX512<>+20(SB)/4, $0x3eaaaaaa
+DATA log8AVX512<>+24(SB)/4, $0x3eaaaaaa
+DATA log8AVX512<>+28(SB)/4, $0x3eaaaaaa
+DATA log8AVX512<>+32(SB)/4, $0x3eaaaaaa
+DATA log8AVX512<>+36(SB)/4, $0x3eaaaaaa
+DATA log8AVX512<>+40(SB)/4, $0x3eaaaaaa
+DATA log8AVX512<>+44(SB)/4, $0x3eaaaaaa
+DATA log8AVX512<>+48(SB)/4, $0x3eaaaaaa
+DATA log8AVX512<>+52(SB)/4, $0x3eaaaaaa
+DATA log8AVX512<>+56(SB)/4, $0x3eaaaaaa
+DATA log8AVX512<>+60(SB)/4, $0x3eaaaaaa
+GLOBL log8AVX512<>(SB), RODATA|NOPTR, $64
+
+DATA halfAVX512<>+0(SB)/4, $0x3f000000
+DATA halfAVX512<>+4(SB)/4, $0x3f000000
+DATA halfAVX512<>+8(SB)/4, $0x3f000000
+DATA halfAVX512<>+12(SB)/4, $0x3f000000
+DATA halfAVX512<>+16(SB)/4, $0x3f000000
+DATA halfAVX512<>+20(SB)/4, $0x3f000000
+DATA halfAVX512<>+24(SB)/4, $0x3f000000
+DATA halfAVX512<>+28(SB)/4, $0x3f000000
+DATA halfAVX512<>+32(SB)/4, $0x3f000000
+DATA halfAVX512<>+36(SB)/4, $0x3f000000
+DATA halfAVX512<>+40(SB)/4, $0x3f000000
+DATA halfAVX512<>+44(SB)/4, $0x3f000000
+DATA halfAVX512<>+48(SB)/4, $0x3f000000
+DATA halfAVX512<>+52(SB)/4, $0x3f000000
+DATA halfAVX512<>+56(SB)/4, $0x3f000000
+DATA halfAVX512<>+60(SB)/4, $0x3f000000
+GLOBL halfAVX512<>(SB), RODATA|NOPTR, $64
+
+DATA rootHalfAVX512<>+0(SB)/4, $0x3f3504f3
+DATA rootHalfAVX512<>+4(SB)/4, $0x3f3504f3
+DATA rootHalfAVX512<>+8(SB)/4, $0x3f3504f3
+DATA rootHalfAVX512<>+12(SB)/4, $0x3f3504f3
+DATA rootHalfAVX512<>+16(SB)/4, $0x3f3504f3
+DATA rootHalfAVX512<>+20(SB)/4, $0x3f3504f3
+DATA rootHalfAVX512<>+24(SB)/4, $0x3f3504f3
+DATA rootHalfAVX512<>+28(SB)/4, $0x3f3504f3
+DATA rootHalfAVX512<>+32(SB)/4, $0x3f3504f3
+DATA rootHalfAVX512<>+36(SB)/4, $0x3f3504f3
+DATA rootHalfAVX512<>+40(SB)/4, $0x3f3504f3
+DATA rootHalfAVX512<>+44(SB)/4, $0x3f3504f3
+DATA rootHalfAVX512<>+48(SB)/4, $0x3f3504f3
+DATA rootHalfAVX512<>+52(SB)/4, $0x3f3504f3
+DATA rootHalfAVX512<>+56(SB)/4, $0x3f3504f3
+DATA rootHalfAVX512<>+60(SB)/4, $0x3f3504f3
+GLOBL rootHalfAVX512<>(SB), RODATA|NOPTR, $64
+
+DATA zeroAVX512<>+0(SB)/4, $0x00000000
+DATA zeroAVX512<>+4(SB)/4, $0x00000000
+DATA zeroAVX512<>+8(SB)/4, $0x00000000
+DATA zeroAVX512<>+12(SB)/4, $0x00000000
+DATA zeroAVX512<>+16(SB)/4, $0x00000000
+DATA zeroAVX512<>+20(SB)/4, $0x00000000
+DATA zeroAVX512<>+24(SB)/4, $0x00000000
+DATA zeroAVX512<>+28(SB)/4, $0x00000000
+DATA zeroAVX512<>+32(SB)/4, $0x00000000
+DATA zeroAVX512<>+36(SB)/4, $0x00000000
+DATA zeroAVX512<>+40(SB)/4, $0x00000000
+DATA zeroAVX512<>+44(SB)/4, $0x00000000
+DATA zeroAVX512<>+48(SB)/4, $0x00000000
+DATA zeroAVX512<>+52(SB)/4, $0x00000000
+DATA zeroAVX512<>+56(SB)/4, $0x00000000
+DATA zeroAVX512<>+60(SB)/4, $0x00000000
+GLOBL zeroAVX512<>(SB), RODATA|NOPTR, $64
+
+DATA leastNormalAVX512<>+0(SB)/4, $0x00800000
+DATA leastNormalAVX512<>+4(SB)/4, $0x00800000
+DATA leastNormalAVX512<>+8(SB)/4, $0x00800000
+DATA leastNormalAVX512<>+12(SB)/4, $0x00800000
+DATA leastNormalAVX512<>+16(SB)/4, $0x00800000
+DATA leastNormalAVX512<>+20(SB)/4, $0x00800000
+DATA leastNormalAVX512<>+24(SB)/4, $0x00800000
+DATA leastNormalAVX512<>+28(SB)/4, $0x00800000
+DATA leastNormalAVX512<>+32(SB)/4, $0x00800000
+DATA leastNormalAVX512<>+36(SB)/4, $0x00800000
+DATA leastNormalAVX512<>+40(SB)/4, $0x00800000
+DATA leastNormalAVX512<>+44(SB)/4, $0x00800000
+DATA leastNormalAVX512<>+48(SB)/4, $0x00800000
+DATA leastNormalAVX512<>+52(SB)/4, $0x00800000
+DATA leastNormalAVX512<>+56(SB)/4, $0x00800000
+DATA leastNormalAVX512<>+60(SB)/4, $0x00800000
+GLOBL leastNormalAVX512<>(SB), RODATA|NOPTR, $64
+
+DATA scaleUpAVX512<>+0(SB)/4, $0x4b000000
+DATA scaleUpAVX512<>+4(SB)/4, $0x4b000000
+DATA scaleUpAVX512<>+8(SB)/4, $0x4b000000
+DATA scaleUpAVX512<>+12(SB)/4, $0x4b000000
+DATA scaleUpAVX512<>+16(SB)/4, $0x4b000000
+DATA scaleUpAVX512<>+20(SB)/4, $0x4b000000
+DATA scaleUpAVX512<>+24(SB)/4, $0x4b000000
+DATA scaleUpAVX512<>+28(SB)/4, $0x4b000000
+DATA scaleUpAVX512<>+32(SB)/4, $0x4b000000
+DATA scaleUpAVX512<>+36(SB)/4, $0x4b000000
+DATA scaleUpAVX512<>+40(SB)/4, $0x4b000000
+DATA scaleUpAVX512<>+44(SB)/4, $0x4b000000
+DATA scaleUpAVX512<>+48(SB)/4, $0x4b000000
+DATA scaleUpAVX512<>+52(SB)/4, $0x4b000000
+DATA scaleUpAVX512<>+56(SB)/4, $0x4b000000
+DATA scaleUpAVX512<>+60(SB)/4, $0x4b000000
+GLOBL scaleUpAVX512<>(SB), RODATA|NOPTR, $64
+
+DATA shiftAVX512<>+0(SB)/4, $0x41b80000
+DATA shiftAVX512<>+4(SB)/4, $0x41b80000
+DATA shiftAVX512<>+8(SB)/4, $0x41b80000
+DATA shiftAVX512<>+12(SB)/4, $0x41b80000
+DATA shiftAVX512<>+16(SB)/4, $0x41b80000
+DATA shiftAVX512<>+20(SB)/4, $0x41b80000
+DATA shiftAVX512<>+24(SB)/4, $0x41b80000
+DATA shiftAVX512<>+28(SB)/4, $0x41b80000
+DATA shiftAVX512<>+32(SB)/4, $0x41b80000
+DATA shiftAVX512<>+36(SB)/4, $0x41b80000
+DATA shiftAVX512<>+40(SB)/4, $0x41b80000
+DATA shiftAVX512<>+44(SB)/4, $0x41b80000
+DATA shiftAVX512<>+48(SB)/4, $0x41b80000
+DATA shiftAVX512<>+52(SB)/4, $0x41b80000
+DATA shiftAVX512<>+56(SB)/4, $0x41b80000
+DATA shiftAVX512<>+60(SB)/4, $0x41b80000
+GLOBL shiftAVX512<>(SB), RODATA|NOPTR, $64
+
+DATA mantissaAVX512<>+0(SB)/4, $0x007fffff
+DATA mantissaAVX512<>+4(SB)/4, $0x007fffff
+DATA mantissaAVX512<>+8(SB)/4, $0x007fffff
+DATA mantissaAVX512<>+12(SB)/4, $0x007fffff
+DATA mantissaAVX512<>+16(SB)/4, $0x007fffff
+DATA mantissaAVX512<>+20(SB)/4, $0x007fffff
+DATA mantissaAVX512<>+24(SB)/4, $0x007fffff
+DATA mantissaAVX512<>+28(SB)/4, $0x007fffff
+DATA mantissaAVX512<>+32(SB)/4, $0x007fffff
+DATA mantissaAVX512<>+36(SB)/4, $0x007fffff
+DATA mantissaAVX512<>+40(SB)/4, $0x007fffff
+DATA mantissaAVX512<>+44(SB)/4, $0x007fffff
+DATA mantissaAVX512<>+48(SB)/4, $0x007fffff
+DATA mantissaAVX512<>+52(SB)/4, $0x007fffff
+DATA mantissaAVX512<>+56(SB)/4, $0x007fffff
+DATA mantissaAVX512<>+60(SB)/4, $0x007fffff
+GLOBL mantissaAVX512<>(SB), RODATA|NOPTR, $64
+
+DATA logBiasAVX512<>+0(SB)/4, $0x0000007e
+DATA logBiasAVX512<>+4(SB)/4, $0x0000007e
+DATA logBiasAVX512<>+8(SB)/4, $0x0000007e
+DATA logBiasAVX512<>+12(SB)/4, $0x0000007e
+DATA logBiasAVX512<>+16(SB)/4, $0x0000007e
+DATA logBiasAVX512<>+20(SB)/4, $0x0000007e
+DATA logBiasAVX512<>+24(SB)/4, $0x0000007e
+DATA logBiasAVX512<>+28(SB)/4, $0x0000007e
+DATA logBiasAVX512<>+32(SB)/4, $0x0000007e
+DATA logBiasAVX512<>+36(SB)/4, $0x0000007e
+DATA logBiasAVX512<>+40(SB)/4, $0x0000007e
+DATA logBiasAVX512<>+44(SB)/4, $0x0000007e
+DATA logBiasAVX512<>+48(SB)/4, $0x0000007e
+DATA logBiasAVX512<>+52(SB)/4, $0x0000007e
+DATA logBiasAVX512<>+56(SB)/4, $0x0000007e
+DATA logBiasAVX512<>+60(SB)/4, $0x0000007e
+GLOBL logBiasAVX512<>(SB), RODATA|NOPTR, $64
+
+DATA plusInfAVX512<>+0(SB)/4, $0x7f800000
+DATA plusInfAVX512<>+4(SB)/4, $0x7f800000
+DATA plusInfAVX512<>+8(SB)/4, $0x7f800000
+DATA plusInfAVX512<>+12(SB)/4, $0x7f800000
+DATA plusInfAVX512<>+16(SB)/4, $0x7f800000
+DATA plusInfAVX512<>+20(SB)/4, $0x7f800000
+DATA plusInfAVX512<>+24(SB)/4, $0x7f800000
+DATA plusInfAVX512<>+28(SB)/4, $0x7f800000
+DATA plusInfAVX512<>+32(SB)/4, $0x7f800000
+DATA plusInfAVX512<>+36(SB)/4, $0x7f800000
+DATA plusInfAVX512<>+40(SB)/4, $0x7f800000
+DATA plusInfAVX512<>+44(SB)/4, $0x7f800000
+DATA plusInfAVX512<>+48(SB)/4, $0x7f800000
+DATA plusInfAVX512<>+52(SB)/4, $0x7f800000
+DATA plusInfAVX512<>+56(SB)/4, $0x7f800000
+DATA plusInfAVX512<>+60(SB)/4, $0x7f800000
+GLOBL plusInfAVX512<>(SB), RODATA|NOPTR, $64
+
+DATA minusInfAVX512<>+0(SB)/4, $0xff800000
+DATA minusInfAVX512<>+4(SB)/4, $0xff800000
+DATA minusInfAVX512<>+8(SB)/4, $0xff800000
+DATA minusInfAVX512<>+12(SB)/4, $0xff800000
+DATA minusInfAVX512<>+16(SB)/4, $0xff800000
+DATA minusInfAVX512<>+20(SB)/4, $0xff800000
+DATA minusInfAVX512<>+24(SB)/4, $0xff800000
+DATA minusInfAVX512<>+28(SB)/4, $0xff800000
+DATA minusInfAVX512<>+32(SB)/4, $0xff800000
+DATA minusInfAVX512<>+36(SB)/4, $0xff800000
+DATA minusInfAVX512<>+40(SB)/4, $0xff800000
+DATA minusInfAVX512<>+44(SB)/4, $0xff800000
+DATA minusInfAVX512<>+48(SB)/4, $0xff800000
+DATA minusInfAVX512<>+52(SB)/4, $0xff800000
+DATA minusInfAVX512<>+56(SB)/4, $0xff800000
+DATA minusInfAVX512<>+60(SB)/4, $0xff800000
+GLOBL minusInfAVX512<>(SB), RODATA|NOPTR, $64
+
+DATA nanAVX512<>+0(SB)/4, $0x7fc00000
+DATA nanAVX512<>+4(SB)/4, $0x7fc00000
+DATA nanAVX512<>+8(SB)/4, $0x7fc00000
+DATA nanAVX512<>+12(SB)/4, $0x7fc00000
+DATA nanAVX512<>+16(SB)/4, $0x7fc00000
+DATA nanAVX512<>+20(SB)/4, $0x7fc00000
+DATA nanAVX512<>+24(SB)/4, $0x7fc00000
+DATA nanAVX512<>+28(SB)/4, $0x7fc00000
+DATA nanAVX512<>+32(SB)/4, $0x7fc00000
+DATA nanAVX512<>+36(SB)/4, $0x7fc00000
+DATA nanAVX512<>+40(SB)/4, $0x7fc00000
+DATA nanAVX512<>+44(SB)/4, $0x7fc00000
+DATA nanAVX512<>+48(SB)/4, $0x7fc00000
+DATA nanAVX512<>+52(SB)/4, $0x7fc00000
+DATA nanAVX512<>+56(SB)/4, $0x7fc00000
+DATA nanAVX512<>+60(SB)/4, $0x7fc00000
+GLOBL nanAVX512<>(SB), RODATA|NOPTR, $64
+
 // func expAVX512(dst *float32, x *float32, n int)
 // Requires: AVX, AVX512F, BMI2
 TEXT ·expAVX512(SB), NOSPLIT, $0-24
@@ -630,6 +990,295 @@ rest:
 
 done:
 	VZEROUPPER
+	RET
+
+// func logAVX512(dst *float32, x *float32, n int)
+// Requires: AVX, AVX512DQ, AVX512F, BMI2
+TEXT ·logAVX512(SB), NOSPLIT, $0-24
+	MOVQ dst+0(FP), DI
+	MOVQ x+8(FP), SI
+	MOVQ n+16(FP), CX
+	SUBQ $0x10, CX
+	JLT  rest
+
+loop:
+	VMOVUPS      (SI), Z0
+	VMOVAPS      Z0, Z6
+	VPXORD       Z1, Z1, Z1
+	VMULPS       scaleUpAVX512<>+0(SB), Z0, Z3
+	VSUBPS       shiftAVX512<>+0(SB), Z1, Z4
+	VCMPPS       $0x01, leastNormalAVX512<>+0(SB), Z6, K2
+	VMOVAPS      Z3, K2, Z0
+	VCMPPS       $0x01, leastNormalAVX512<>+0(SB), Z6, K2
+	VMOVAPS      Z4, K2, Z1
+	VPSRLD       $0x17, Z0, Z2
+	VPSUBD       logBiasAVX512<>+0(SB), Z2, Z2
+	VCVTDQ2PS    Z2, Z2
+	VADDPS       Z2, Z1, Z1
+	VANDPS       mantissaAVX512<>+0(SB), Z0, Z0
+	VORPS        halfAVX512<>+0(SB), Z0, Z0
+	VADDPS       Z0, Z0, Z3
+	VSUBPS       oneAVX512<>+0(SB), Z1, Z4
+	VCMPPS       $0x01, rootHalfAVX512<>+0(SB), Z0, K2
+	VMOVAPS      Z3, K2, Z0
+	VMOVAPS      Z4, K2, Z1
+	VSUBPS       oneAVX512<>+0(SB), Z0, Z0
+	VMOVUPS      log0AVX512<>+0(SB), Z2
+	VFMADD213PS  log1AVX512<>+0(SB), Z0, Z2
+	VFMADD213PS  log2AVX512<>+0(SB), Z0, Z2
+	VFMADD213PS  log3AVX512<>+0(SB), Z0, Z2
+	VFMADD213PS  log4AVX512<>+0(SB), Z0, Z2
+	VFMADD213PS  log5AVX512<>+0(SB), Z0, Z2
+	VFMADD213PS  log6AVX512<>+0(SB), Z0, Z2
+	VFMADD213PS  log7AVX512<>+0(SB), Z0, Z2
+	VFMADD213PS  log8AVX512<>+0(SB), Z0, Z2
+	VMULPS       Z0, Z0, Z4
+	VMULPS       Z0, Z4, Z3
+	VMULPS       Z3, Z2, Z2
+	VFMADD231PS  ln2LowAVX512<>+0(SB), Z1, Z2
+	VFNMADD231PS halfAVX512<>+0(SB), Z4, Z2
+	VADDPS       Z2, Z0, Z0
+	VFMADD231PS  ln2HighAVX512<>+0(SB), Z1, Z0
+	VMOVUPS      minusInfAVX512<>+0(SB), Z3
+	VCMPPS       $0x00, zeroAVX512<>+0(SB), Z6, K2
+	VMOVAPS      Z3, K2, Z0
+	VMOVUPS      nanAVX512<>+0(SB), Z3
+	VCMPPS       $0x01, zeroAVX512<>+0(SB), Z6, K2
+	VMOVAPS      Z3, K2, Z0
+	VCMPPS       $0x05, plusInfAVX512<>+0(SB), Z6, K2
+	VMOVAPS      Z6, K2, Z0
+	VMOVUPS      Z0, (DI)
+	ADDQ         $0x40, DI
+	ADDQ         $0x40, SI
+	SUBQ         $0x10, CX
+	JGE          loop
+
+rest:
+	ADDQ         $0x10, CX
+	JEQ          done
+	MOVQ         $-1, R15
+	BZHIQ        CX, R15, R15
+	KMOVW        R15, K1
+	VMOVUPS.Z    (SI), K1, Z0
+	VMOVAPS      Z0, Z6
+	VPXORD       Z1, Z1, Z1
+	VMULPS       scaleUpAVX512<>+0(SB), Z0, Z3
+	VSUBPS       shiftAVX512<>+0(SB), Z1, Z4
+	VCMPPS       $0x01, leastNormalAVX512<>+0(SB), Z6, K2
+	VMOVAPS      Z3, K2, Z0
+	VCMPPS       $0x01, leastNormalAVX512<>+0(SB), Z6, K2
+	VMOVAPS      Z4, K2, Z1
+	VPSRLD       $0x17, Z0, Z2
+	VPSUBD       logBiasAVX512<>+0(SB), Z2, Z2
+	VCVTDQ2PS    Z2, Z2
+	VADDPS       Z2, Z1, Z1
+	VANDPS       mantissaAVX512<>+0(SB), Z0, Z0
+	VORPS        halfAVX512<>+0(SB), Z0, Z0
+	VADDPS       Z0, Z0, Z3
+	VSUBPS       oneAVX512<>+0(SB), Z1, Z4
+	VCMPPS       $0x01, rootHalfAVX512<>+0(SB), Z0, K2
+	VMOVAPS      Z3, K2, Z0
+	VMOVAPS      Z4, K2, Z1
+	VSUBPS       oneAVX512<>+0(SB), Z0, Z0
+	VMOVUPS      log0AVX512<>+0(SB), Z2
+	VFMADD213PS  log1AVX512<>+0(SB), Z0, Z2
+	VFMADD213PS  log2AVX512<>+0(SB), Z0, Z2
+	VFMADD213PS  log3AVX512<>+0(SB), Z0, Z2
+	VFMADD213PS  log4AVX512<>+0(SB), Z0, Z2
+	VFMADD213PS  log5AVX512<>+0(SB), Z0, Z2
+	VFMADD213PS  log6AVX512<>+0(SB), Z0, Z2
+	VFMADD213PS  log7AVX512<>+0(SB), Z0, Z2
+	VFMADD213PS  log8AVX512<>+0(SB), Z0, Z2
+	VMULPS       Z0, Z0, Z4
+	VMULPS       Z0, Z4, Z3
+	VMULPS       Z3, Z2, Z2
+	VFMADD231PS  ln2LowAVX512<>+0(SB), Z1, Z2
+	VFNMADD231PS halfAVX512<>+0(SB), Z4, Z2
+	VADDPS       Z2, Z0, Z0
+	VFMADD231PS  ln2HighAVX512<>+0(SB), Z1, Z0
+	VMOVUPS      minusInfAVX512<>+0(SB), Z3
+	VCMPPS       $0x00, zeroAVX512<>+0(SB), Z6, K2
+	VMOVAPS      Z3, K2, Z0
+	VMOVUPS      nanAVX512<>+0(SB), Z3
+	VCMPPS       $0x01, zeroAVX512<>+0(SB), Z6, K2
+	VMOVAPS      Z3, K2, Z0
+	VCMPPS       $0x05, plusInfAVX512<>+0(SB), Z6, K2
+	VMOVAPS      Z6, K2, Z0
+	VMOVUPS      Z0, K1, (DI)
+
+done:
+	VZEROUPPER
+	RET
+
+// func softplusAVX512(dst *float32, x *float32, n int)
+// Requires: AVX, AVX512DQ, AVX512F, BMI2
+TEXT ·softplusAVX512(SB), NOSPLIT, $0-24
+	MOVQ dst+0(FP), DI
+	MOVQ x+8(FP), SI
+	MOVQ n+16(FP), CX
+	SUBQ $0x10, CX
+	JLT  rest
+
+loop:
+	VMOVUPS      (SI), Z0
+	VMOVAPS      Z0, Z6
+	VORPS        signBitAVX512<>+0(SB), Z0, Z0
+	VMOVUPS      expHighAVX512<>+0(SB), Z3
+	VMINPS       Z0, Z3, Z0
+	VMOVUPS      expLowAVX512<>+0(SB), Z3
+	VMAXPS       Z0, Z3, Z0
+	VMULPS       log2eAVX512<>+0(SB), Z0, Z1
+	VRNDSCALEPS  $0x08, Z1, Z1
+	VFNMADD231PS ln2HighAVX512<>+0(SB), Z1, Z0
+	VFNMADD231PS ln2LowAVX512<>+0(SB), Z1, Z0
+	VMOVUPS      exp0AVX512<>+0(SB), Z2
+	VFMADD213PS  exp1AVX512<>+0(SB), Z0, Z2
+	VFMADD213PS  exp2AVX512<>+0(SB), Z0, Z2
+	VFMADD213PS  exp3AVX512<>+0(SB), Z0, Z2
+	VFMADD213PS  exp4AVX512<>+0(SB), Z0, Z2
+	VFMADD213PS  exp5AVX512<>+0(SB), Z0, Z2
+	VMULPS       Z0, Z0, Z3
+	VFMADD213PS  Z0, Z3, Z2
+	VADDPS       oneAVX512<>+0(SB), Z2, Z2
+	VSCALEFPS    Z1, Z2, Z0
+	VMOVAPS      Z0, Z7
+	VADDPS       oneAVX512<>+0(SB), Z7, Z0
+	VSUBPS       oneAVX512<>+0(SB), Z0, Z8
+	VSUBPS       Z8, Z7, Z8
+	VDIVPS       Z0, Z8, Z8
+	VPXORD       Z1, Z1, Z1
+	VPSRLD       $0x17, Z0, Z2
+	VPSUBD       logBiasAVX512<>+0(SB), Z2, Z2
+	VCVTDQ2PS    Z2, Z2
+	VADDPS       Z2, Z1, Z1
+	VANDPS       mantissaAVX512<>+0(SB), Z0, Z0
+	VORPS        halfAVX512<>+0(SB), Z0, Z0
+	VADDPS       Z0, Z0, Z3
+	VSUBPS       oneAVX512<>+0(SB), Z1, Z4
+	VCMPPS       $0x01, rootHalfAVX512<>+0(SB), Z0, K2
+	VMOVAPS      Z3, K2, Z0
+	VMOVAPS      Z4, K2, Z1
+	VSUBPS       oneAVX512<>+0(SB), Z0, Z0
+	VMOVUPS      log0AVX512<>+0(SB), Z2
+	VFMADD213PS  log1AVX512<>+0(SB), Z0, Z2
+	VFMADD213PS  log2AVX512<>+0(SB), Z0, Z2
+	VFMADD213PS  log3AVX512<>+0(SB), Z0, Z2
+	VFMADD213PS  log4AVX512<>+0(SB), Z0, Z2
+	VFMADD213PS  log5AVX512<>+0(SB), Z0, Z2
+	VFMADD213PS  log6AVX512<>+0(SB), Z0, Z2
+	VFMADD213PS  log7AVX512<>+0(SB), Z0, Z2
+	VFMADD213PS  log8AVX512<>+0(SB), Z0, Z2
+	VMULPS       Z0, Z0, Z4
+	VMULPS       Z0, Z4, Z3
+	VMULPS       Z3, Z2, Z2
+	VFMADD231PS  ln2LowAVX512<>+0(SB), Z1, Z2
+	VFNMADD231PS halfAVX512<>+0(SB), Z4, Z2
+	VADDPS       Z2, Z0, Z0
+	VFMADD231PS  ln2HighAVX512<>+0(SB), Z1, Z0
+	VADDPS       Z8, Z0, Z0
+	VPXORD       Z1, Z1, Z1
+	VMAXPS       Z6, Z1, Z1
+	VADDPS       Z1, Z0, Z0
+	VMOVUPS      Z0, (DI)
+	ADDQ         $0x40, DI
+	ADDQ         $0x40, SI
+	SUBQ         $0x10, CX
+	JGE          loop
+
+rest:
+	ADDQ         $0x10, CX
+	JEQ          done
+	MOVQ         $-1, R15
+	BZHIQ        CX, R15, R15
+	KMOVW        R15, K1
+	VMOVUPS.Z    (SI), K1, Z0
+	VMOVAPS      Z0, Z6
+	VORPS        signBitAVX512<>+0(SB), Z0, Z0
+	VMOVUPS      expHighAVX512<>+0(SB), Z3
+	VMINPS       Z0, Z3, Z0
+	VMOVUPS      expLowAVX512<>+0(SB), Z3
+	VMAXPS       Z0, Z3, Z0
+	VMULPS       log2eAVX512<>+0(SB), Z0, Z1
+	VRNDSCALEPS  $0x08, Z1, Z1
+	VFNMADD231PS ln2HighAVX512<>+0(SB), Z1, Z0
+	VFNMADD231PS ln2LowAVX512<>+0(SB), Z1, Z0
+	VMOVUPS      exp0AVX512<>+0(SB), Z2
+	VFMADD213PS  exp1AVX512<>+0(SB), Z0, Z2
+	VFMADD213PS  exp2AVX512<>+0(SB), Z0, Z2
+	VFMADD213PS  exp3AVX512<>+0(SB), Z0, Z2
+	VFMADD213PS  exp4AVX512<>+0(SB), Z0, Z2
+	VFMADD213PS  exp5AVX512<>+0(SB), Z0, Z2
+	VMULPS       Z0, Z0, Z3
+	VFMADD213PS  Z0, Z3, Z2
+	VADDPS       oneAVX512<>+0(SB), Z2, Z2
+	VSCALEFPS    Z1, Z2, Z0
+	VMOVAPS      Z0, Z7
+	VADDPS       oneAVX512<>+0(SB), Z7, Z0
+	VSUBPS       oneAVX512<>+0(SB), Z0, Z8
+	VSUBPS       Z8, Z7, Z8
+	VDIVPS       Z0, Z8, Z8
+	VPXORD       Z1, Z1, Z1
+	VPSRLD       $0x17, Z0, Z2
+	VPSUBD       logBiasAVX512<>+0(SB), Z2, Z2
+	VCVTDQ2PS    Z2, Z2
+	VADDPS       Z2, Z1, Z1
+	VANDPS       mantissaAVX512<>+0(SB), Z0, Z0
+	VORPS        halfAVX512<>+0(SB), Z0, Z0
+	VADDPS       Z0, Z0, Z3
+	VSUBPS       oneAVX512<>+0(SB), Z1, Z4
+	VCMPPS       $0x01, rootHalfAVX512<>+0(SB), Z0, K2
+	VMOVAPS      Z3, K2, Z0
+	VMOVAPS      Z4, K2, Z1
+	VSUBPS       oneAVX512<>+0(SB), Z0, Z0
+	VMOVUPS      log0AVX512<>+0(SB), Z2
+	VFMADD213PS  log1AVX512<>+0(SB), Z0, Z2
+	VFMADD213PS  log2AVX512<>+0(SB), Z0, Z2
+	VFMADD213PS  log3AVX512<>+0(SB), Z0, Z2
+	VFMADD213PS  log4AVX512<>+0(SB), Z0, Z2
+	VFMADD213PS  log5AVX512<>+0(SB), Z0, Z2
+	VFMADD213PS  log6AVX512<>+0(SB), Z0, Z2
+	VFMADD213PS  log7AVX512<>+0(SB), Z0, Z2
+	VFMADD213PS  log8AVX512<>+0(SB), Z0, Z2
+	VMULPS       Z0, Z0, Z4
+	VMULPS       Z0, Z4, Z3
+	VMULPS       Z3, Z2, Z2
+	VFMADD231PS  ln2LowAVX512<>+0(SB), Z1, Z2
+	VFNMADD231PS halfAVX512<>+0(SB), Z4, Z2
+	VADDPS       Z2, Z0, Z0
+	VFMADD231PS  ln2HighAVX512<>+0(SB), Z1, Z0
+	VADDPS       Z8, Z0, Z0
+	VPXORD       Z1, Z1, Z1
+	VMAXPS       Z6, Z1, Z1
+	VADDPS       Z1, Z0, Z0
+	VMOVUPS      Z0, K1, (DI)
+
+done:
+	VZEROUPPER
+	RET
+
+// func maxAVX512(x *float32, n int) float32
+// Requires: AVX, AVX512F, SSE
+TEXT ·maxAVX512(SB), NOSPLIT, $0-20
+	MOVQ    x+0(FP), SI
+	MOVQ    n+8(FP), CX
+	LEAQ    -64(SI)(CX*4), DI
+	VMOVUPS (DI), Z0
+
+loop:
+	VMAXPS        (SI), Z0, Z0
+	ADDQ          $0x40, SI
+	CMPQ          SI, DI
+	JLT           loop
+	VEXTRACTF64X4 $0x01, Z0, Y1
+	VMAXPS        Y1, Y0, Y0
+	VEXTRACTF128  $0x01, Y0, X1
+	VMAXPS        X1, X0, X0
+	VPERMILPS     $0x0e, X0, X1
+	VMAXPS        X1, X0, X0
+	VPERMILPS     $0x01, X0, X1
+	VMAXSS        X1, X0, X0
+	VZEROUPPER
+	MOVSS         X0, ret+16(FP)
 	RET
 
 // func addAVX512(dst *float32, x *float32, y *float32, n int)
@@ -922,13 +1571,18 @@ done:
 	RET
 
 // func adamAVX512(w *float32, m *float32, v *float32, grad *float32, n int, b1 float32, a1 float32, b2 float32, a2 float32, step float32, root float32, eps float32)
-// Requires: AVX, AVX512F, BMI2
-TEXT ·adamAVX512(SB), NOSPLIT, $0-68
+// Requires: AVX, AVX512F, BMI2, SSE
+TEXT ·adamAVX512(SB), NOSPLIT, $8-68
 	MOVQ         w+0(FP), DI
 	MOVQ         m+8(FP), SI
 	MOVQ         v+16(FP), DX
 	MOVQ         grad+24(FP), BX
 	MOVQ         n+32(FP), CX
+	STMXCSR      (SP)
+	MOVL         (SP), AX
+	ORL          $0x00008040, AX
+	MOVL         AX, 4(SP)
+	LDMXCSR      4(SP)
 	VBROADCASTSS b1+40(FP), Z4
 	VBROADCASTSS a1+44(FP), Z5
 	VBROADCASTSS b2+48(FP), Z6
@@ -989,5 +1643,176 @@ rest:
 	VMOVUPS     Z3, K1, (DI)
 
 done:
+	LDMXCSR (SP)
+	VZEROUPPER
+	RET
+
+// func sumAVX512(x *float32, vectors int) float64
+// Requires: AVX, AVX512F, SSE2
+TEXT ·sumAVX512(SB), NOSPLIT, $0-24
+	MOVQ   vectors+8(FP), CX
+	MOVQ   x+0(FP), SI
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	SUBQ   $0x04, CX
+	JLT    few
+
+four:
+	VCVTPS2PD (SI), Z4
+	VADDPD    Z4, Z0, Z0
+	VCVTPS2PD 32(SI), Z5
+	VADDPD    Z5, Z1, Z1
+	VCVTPS2PD 64(SI), Z6
+	VADDPD    Z6, Z2, Z2
+	VCVTPS2PD 96(SI), Z7
+	VADDPD    Z7, Z3, Z3
+	ADDQ      $0x80, SI
+	SUBQ      $0x04, CX
+	JGE       four
+
+few:
+	ADDQ $0x04, CX
+	JEQ  done
+
+one:
+	VCVTPS2PD (SI), Z4
+	VADDPD    Z4, Z0, Z0
+	ADDQ      $0x20, SI
+	DECQ      CX
+	JNE       one
+
+done:
+	VADDPD        Z1, Z0, Z0
+	VADDPD        Z3, Z2, Z2
+	VADDPD        Z2, Z0, Z0
+	VEXTRACTF64X4 $0x01, Z0, Y1
+	VADDPD        Y1, Y0, Y0
+	VEXTRACTF128  $0x01, Y0, X1
+	VADDPD        X1, X0, X0
+	VPERMILPD     $0x01, X0, X1
+	VADDSD        X1, X0, X0
+	VZEROUPPER
+	MOVSD         X0, ret+16(FP)
+	RET
+
+// func sumSquaresAVX512(x *float32, vectors int) float64
+// Requires: AVX, AVX512F, SSE2
+TEXT ·sumSquaresAVX512(SB), NOSPLIT, $0-24
+	MOVQ   vectors+8(FP), CX
+	MOVQ   x+0(FP), SI
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	SUBQ   $0x04, CX
+	JLT    few
+
+four:
+	VCVTPS2PD (SI), Z4
+	VMULPD    Z4, Z4, Z4
+	VADDPD    Z4, Z0, Z0
+	VCVTPS2PD 32(SI), Z5
+	VMULPD    Z5, Z5, Z5
+	VADDPD    Z5, Z1, Z1
+	VCVTPS2PD 64(SI), Z6
+	VMULPD    Z6, Z6, Z6
+	VADDPD    Z6, Z2, Z2
+	VCVTPS2PD 96(SI), Z7
+	VMULPD    Z7, Z7, Z7
+	VADDPD    Z7, Z3, Z3
+	ADDQ      $0x80, SI
+	SUBQ      $0x04, CX
+	JGE       four
+
+few:
+	ADDQ $0x04, CX
+	JEQ  done
+
+one:
+	VCVTPS2PD (SI), Z4
+	VMULPD    Z4, Z4, Z4
+	VADDPD    Z4, Z0, Z0
+	ADDQ      $0x20, SI
+	DECQ      CX
+	JNE       one
+
+done:
+	VADDPD        Z1, Z0, Z0
+	VADDPD        Z3, Z2, Z2
+	VADDPD        Z2, Z0, Z0
+	VEXTRACTF64X4 $0x01, Z0, Y1
+	VADDPD        Y1, Y0, Y0
+	VEXTRACTF128  $0x01, Y0, X1
+	VADDPD        X1, X0, X0
+	VPERMILPD     $0x01, X0, X1
+	VADDSD        X1, X0, X0
+	VZEROUPPER
+	MOVSD         X0, ret+16(FP)
+	RET
+
+// func addDoublesAVX512(dst *float64, x *float32, row int, vectors int)
+// Requires: AVX, AVX512F
+TEXT ·addDoublesAVX512(SB), NOSPLIT, $0-32
+	MOVQ vectors+24(FP), CX
+	MOVQ dst+0(FP), DI
+	MOVQ x+8(FP), SI
+	MOVQ row+16(FP), R8
+	LEAQ (R8)(R8*2), R9
+
+loop:
+	VMOVUPS   (DI), Z0
+	VCVTPS2PD (SI), Z1
+	VADDPD    Z1, Z0, Z0
+	VCVTPS2PD (SI)(R8*1), Z1
+	VADDPD    Z1, Z0, Z0
+	VCVTPS2PD (SI)(R8*2), Z1
+	VADDPD    Z1, Z0, Z0
+	VCVTPS2PD (SI)(R9*1), Z1
+	VADDPD    Z1, Z0, Z0
+	VMOVUPS   Z0, (DI)
+	ADDQ      $0x40, DI
+	ADDQ      $0x20, SI
+	DECQ      CX
+	JNE       loop
+	VZEROUPPER
+	RET
+
+// func addDeviationsAVX512(dst *float64, mean *float64, x *float32, row int, vectors int)
+// Requires: AVX, AVX512F
+TEXT ·addDeviationsAVX512(SB), NOSPLIT, $0-40
+	MOVQ vectors+32(FP), CX
+	MOVQ dst+0(FP), DI
+	MOVQ x+16(FP), SI
+	MOVQ row+24(FP), R8
+	LEAQ (R8)(R8*2), R9
+	MOVQ mean+8(FP), DX
+
+loop:
+	VMOVUPS   (DI), Z0
+	VMOVUPS   (DX), Z2
+	ADDQ      $0x40, DX
+	VCVTPS2PD (SI), Z1
+	VSUBPD    Z2, Z1, Z1
+	VMULPD    Z1, Z1, Z1
+	VADDPD    Z1, Z0, Z0
+	VCVTPS2PD (SI)(R8*1), Z1
+	VSUBPD    Z2, Z1, Z1
+	VMULPD    Z1, Z1, Z1
+	VADDPD    Z1, Z0, Z0
+	VCVTPS2PD (SI)(R8*2), Z1
+	VSUBPD    Z2, Z1, Z1
+	VMULPD    Z1, Z1, Z1
+	VADDPD    Z1, Z0, Z0
+	VCVTPS2PD (SI)(R9*1), Z1
+	VSUBPD    Z2, Z1, Z1
+	VMULPD    Z1, Z1, Z1
+	VADDPD    Z1, Z0, Z0
+	VMOVUPS   Z0, (DI)
+	ADDQ      $0x40, DI
+	ADDQ      $0x20, SI
+	DECQ      CX
+	JNE       loop
 	VZEROUPPER
 	RET

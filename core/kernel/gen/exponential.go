@@ -126,12 +126,5 @@ func (w *vector) tanh() {
 	w.horner("tanh", len(tanhPolynomial)-1, 1, 6)
 	c.VMULPS(w.v(1), small, small)
 	c.VFMADD213PS(x, x, small)
-	const less = operand.U8(1)
-	if w.wide {
-		c.VCMPPS(less, w.k("tanhSmall"), size, reg.K2)
-		c.VMOVAPS(small, reg.K2, w.v(0))
-		return
-	}
-	c.VCMPPS(less, w.k("tanhSmall"), size, w.v(1))
-	c.VBLENDVPS(w.v(1), small, w.v(0), w.v(0))
+	w.choose(isLess, 5, w.k("tanhSmall"), 6, 0, 1)
 }

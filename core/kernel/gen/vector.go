@@ -16,6 +16,7 @@ type vector struct {
 	isa
 	c         *build.Context
 	constants map[string]operand.Mem
+	control   operand.Mem // where flushTiny keeps the control word
 }
 
 func vectors(c *build.Context, s isa) {
@@ -26,9 +27,13 @@ func vectors(c *build.Context, s isa) {
 	w.bits("allButSign", 0x7fffffff)
 	w.expConstants()
 	w.tanhConstants()
+	w.logConstants()
 	w.unary("exp", "e^x", w.exp)
 	w.unary("sigmoid", "1/(1+e^-x)", w.sigmoid)
 	w.unary("tanh", "tanh(x)", w.tanh)
+	w.unary("log", "ln(x)", w.log)
+	w.unary("softplus", "ln(1+e^x)", w.softplus)
+	w.maximum()
 	w.binary("add", "x + y", func() { c.VADDPS(w.v(1), w.v(0), w.v(0)) })
 	w.binary("sub", "x - y", func() { c.VSUBPS(w.v(1), w.v(0), w.v(0)) })
 	w.binary("mul", "x · y", func() { c.VMULPS(w.v(1), w.v(0), w.v(0)) })
@@ -37,6 +42,7 @@ func vectors(c *build.Context, s isa) {
 	w.dot()
 	w.addRows()
 	w.adam()
+	doubles(c, s)
 }
 
 // constant lays down a value repeated over a vector, to be named in w.k.
@@ -228,6 +234,7 @@ func (w *vector) adam() {
 		"func(w, m, v, grad *float32, n int, b1, a1, b2, a2, step, root, eps float32)",
 		map[string]reg.GPPhysical{"w": reg.RDI, "m": reg.RSI, "v": reg.RDX, "grad": reg.RBX})
 	c := w.c
+	w.flushTiny()
 	const b1, a1, b2, a2, step, root, eps = 4, 5, 6, 7, 8, 9, 10
 	for i, name := range []string{"b1", "a1", "b2", "a2", "step", "root", "eps"} {
 		w.broadcast(name, b1+i)
@@ -252,5 +259,19 @@ func (w *vector) adam() {
 		c.VSUBPS(m, x, x)
 		w.store(c, x, at(reg.RDI), masked)
 	})
+	c.LDMXCSR(w.control)
 	w.end()
+}
+
+// flushTiny makes denormal operands and results zero until LDMXCSR(w.control). Moments of weights whose gradient stays zero decay
+// into denormals, and each vector that meets one would cost a microcode assist.
+func (w *vector) flushTiny() {
+	c := w.c
+	w.control = c.AllocLocal(8)
+	changed := w.control.Offset(4)
+	c.STMXCSR(w.control)
+	c.MOVL(w.control, reg.EAX)
+	c.ORL(operand.U32(1<<15|1<<6), reg.EAX)
+	c.MOVL(reg.EAX, changed)
+	c.LDMXCSR(changed)
 }

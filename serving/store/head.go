@@ -22,12 +22,14 @@ const (
 // Head is the pointer of a model: which version the store holds. Seq grows by one with each update and never goes back while the store keeps the model; Gen is the
 // generation of the rows. Roots are versions of checkpoints that this one descends from, newest first.
 type Head struct {
-	Version string   `json:"version"`
-	Seq     int64    `json:"seq"`
-	Gen     int64    `json:"gen"`
-	From    string   `json:"from"`
-	Shape   string   `json:"shape"`
-	Roots   []string `json:"roots,omitempty"`
+	Version string `json:"version"`
+	Seq     int64  `json:"seq"`
+	Gen     int64  `json:"gen"`
+	From    string `json:"from"`
+	Shape   string `json:"shape"`
+	// Features names the encoding of a checkpoint that a server wrote and of what was streamed on from it; empty is unknown.
+	Features string   `json:"features,omitempty"`
+	Roots    []string `json:"roots,omitempty"`
 }
 
 // Descends reports whether h is the version, or was trained on from it.

@@ -29,7 +29,7 @@ const (
 func (s *Store) Publish(ctx context.Context, u *snapshot.Update) error {
 	err := checkUpdate(u)
 	if err == nil && u.Full {
-		err = s.publishFull(ctx, u, FromStream, nil)
+		err = s.publishFull(ctx, u)
 	} else if err == nil {
 		err = s.publishDelta(ctx, u)
 	}
@@ -57,18 +57,24 @@ func checkUpdate(u *snapshot.Update) error {
 	return nil
 }
 
-// publishFull writes a new generation and makes it the head. progress, where given, hears of rows written.
-func (s *Store) publishFull(ctx context.Context, u *snapshot.Update, from string, progress func(done, total int64)) error {
+// publishFull writes a new generation and makes it the head.
+func (s *Store) publishFull(ctx context.Context, u *snapshot.Update) error {
 	unlock, err := s.lock(ctx, u.Model)
 	if err != nil {
 		return err
 	}
 	defer unlock()
-	return s.writeGeneration(ctx, u, from, progress)
+	return s.writeGeneration(ctx, u, generation{from: FromStream})
 }
 
-// writeGeneration is publishFull under the writer's lock.
-func (s *Store) writeGeneration(ctx context.Context, u *snapshot.Update, from string, progress func(done, total int64)) error {
+// generation says where a generation comes from and who wants to hear of its progress.
+type generation struct {
+	from, features string
+	progress       func(done, total int64)
+}
+
+// writeGeneration writes a generation and makes it the head, under the writer's lock.
+func (s *Store) writeGeneration(ctx context.Context, u *snapshot.Update, g generation) error {
 	dense, err := snapshot.AppendTensors(nil, u.Dense, nil)
 	if err != nil {
 		return fmt.Errorf("encode dense weights: %w", err)
@@ -84,7 +90,7 @@ func (s *Store) writeGeneration(ctx context.Context, u *snapshot.Update, from st
 	if err := s.openGeneration(ctx, u.Model, gen, l); err != nil {
 		return err
 	}
-	if err := s.writeRows(ctx, u, gen, l, progress); err != nil {
+	if err := s.writeRows(ctx, u, gen, l, g.progress); err != nil {
 		return err
 	}
 	keep := append(l.keys(u.Model, gen), unknownKey(u.Model, gen), layoutKey(u.Model, gen))
@@ -100,10 +106,10 @@ func (s *Store) writeGeneration(ctx context.Context, u *snapshot.Update, from st
 		if err != nil && !errors.Is(err, ErrNoModel) {
 			return err
 		}
-		h := &Head{Version: u.Version, Seq: 1, Gen: gen, From: from, Shape: shapeOf(u)}
+		h := &Head{Version: u.Version, Seq: 1, Gen: gen, From: g.from, Shape: shapeOf(u), Features: g.features}
 		if old != nil {
 			h.Seq = old.Seq + 1
-			if from == FromStream && old.Shape == h.Shape {
+			if g.from == FromStream && old.Shape == h.Shape {
 				h.Roots = old.Roots
 				if old.From == FromCheckpoint {
 					h.root(old.Version)
@@ -308,6 +314,15 @@ func (s *Store) Keys(ctx context.Context, model string) (int64, error) {
 		for _, c := range cmds {
 			n += max(c.(*redis.IntCmd).Val()-1, 0) // without the marker
 		}
+	}
+	return n, nil
+}
+
+// countKeys counts how many keys exist.
+func (s *Store) countKeys(ctx context.Context, keys []string) (int64, error) {
+	n, err := s.each(ctx, keys, func(p redis.Pipeliner, key string) { p.Exists(ctx, key) })
+	if err != nil {
+		return 0, fmt.Errorf("look for %d keys: %w", len(keys), err)
 	}
 	return n, nil
 }

@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"slices"
 	"time"
@@ -24,7 +23,7 @@ func (s *Store) PutHistories(ctx context.Context, hs []features.UserHistory) err
 			p.Del(ctx, historyKey(h.User))
 			return nil
 		}
-		text, err := json.Marshal(h.History)
+		text, err := encodeHistory(h.History)
 		if err != nil {
 			return fmt.Errorf("encode the history of user %q: %w", h.User, err)
 		}
@@ -48,7 +47,7 @@ func putEntity(ctx context.Context, p redis.Pipeliner, key string, e *features.E
 		p.Del(ctx, key)
 		return nil
 	}
-	text, err := json.Marshal(e.Features)
+	text, err := encodeValues(e.Features)
 	if err != nil {
 		return fmt.Errorf("encode the features of %q: %w", e.ID, err)
 	}

@@ -46,6 +46,7 @@ type Store struct {
 	mu  sync.Mutex
 	own map[string]int64 // model → generation this store wrote or built on
 
+	items       itemCache
 	trips, errs atomic.Int64
 }
 

@@ -2,7 +2,6 @@ package features
 
 import (
 	"math"
-	"math/big"
 	"strconv"
 	"strings"
 
@@ -78,30 +77,59 @@ func appendFloat(dst []byte, v float64, bits int) []byte {
 
 // canonicalNumber is the canonical text of a JSON number's literal: 5044, 5044.0 and 5.044e3 are one.
 func canonicalNumber(s string) string {
-	plain := true
-	for i := range len(s) {
-		if c := s[i]; (c < '0' || c > '9') && (i > 0 || c != '-') {
-			plain = false
-			break
-		}
-	}
-	if plain {
-		if s == "-0" {
-			return "0"
-		}
+	if n := len(s); n > 0 && n < 19 && plainInteger(s) {
 		return s
+	}
+	if whole, ok := wholeNumber(s); ok {
+		return whole
 	}
 	v, err := strconv.ParseFloat(s, 64)
-	if err != nil {
+	if err != nil || plainInteger(s) {
 		return s
 	}
-	if v == math.Trunc(v) && math.Abs(v) < 1<<64 {
-		if r, ok := new(big.Rat).SetString(s); ok && r.IsInt() {
-			if n := r.Num(); n.IsInt64() || n.IsUint64() {
-				return n.String()
-			}
-		}
-		return string(appendFloat(nil, v, 64))
+	return string(appendFloat(nil, v, 64))
+}
+
+// plainInteger reports whether s is an integer's decimal form: digits without leading zeros, perhaps a minus.
+func plainInteger(s string) bool {
+	digits := strings.TrimPrefix(s, "-")
+	if digits == "" || digits[0] == '0' && s != "0" {
+		return false
 	}
-	return strconv.FormatFloat(v, 'g', -1, 64)
+	for i := range len(digits) {
+		if digits[i] < '0' || digits[i] > '9' {
+			return false
+		}
+	}
+	return true
+}
+
+// wholeNumber returns the decimal digits of a literal that is an integer of 64 bits, signed or not, exactly.
+func wholeNumber(s string) (string, bool) {
+	mantissa, exponent := s, 0
+	if i := strings.IndexAny(s, "eE"); i >= 0 {
+		e, err := strconv.Atoi(s[i+1:])
+		if err != nil || e > 1000 || e < -1000 {
+			return "", false
+		}
+		mantissa, exponent = s[:i], e
+	}
+	whole, fraction, _ := strings.Cut(strings.TrimPrefix(mantissa, "-"), ".")
+	digits := strings.TrimLeft(whole+fraction, "0")
+	kept := strings.TrimRight(digits, "0")
+	exponent += len(digits) - len(kept) - len(fraction)
+	if kept == "" && whole+fraction != "" {
+		return "0", true
+	}
+	if kept == "" || exponent < 0 || len(kept)+exponent > 20 {
+		return "", false
+	}
+	text := kept + strings.Repeat("0", exponent)
+	if mantissa[0] == '-' {
+		text = "-" + text
+		_, err := strconv.ParseInt(text, 10, 64)
+		return text, err == nil
+	}
+	_, err := strconv.ParseUint(text, 10, 64)
+	return text, err == nil
 }

@@ -159,10 +159,18 @@ type reader struct {
 }
 
 func (r *reader) open(path string) (fileReader, error) {
-	switch extension(path) {
-	default:
-		return openText(path, r.layout, &r.options)
+	ext := extension(path)
+	switch ext {
+	case ".parquet", ".arrow", ".feather", ".ipc":
+		if filepath.Ext(strings.ToLower(path)) != ext {
+			return nil, &DataError{File: path, Reason: "columnar files are compressed within; unpack it first"}
+		}
+		if ext == ".parquet" {
+			return openParquet(path, r.layout, &r.options)
+		}
+		return openIPC(path, r.layout, &r.options)
 	}
+	return openText(path, r.layout, &r.options)
 }
 
 func (r *reader) Next() (arrow.Record, error) {

@@ -12,6 +12,8 @@ func (g *Graph) Compile(outputs ...*Node) (*Plan, error) {
 	if len(outputs) == 0 {
 		return nil, fmt.Errorf("compile: no outputs")
 	}
+	g.compiling.Lock()
+	defer g.compiling.Unlock()
 	c, err := g.replay(&env{dtype: g.dtype}, outputs)
 	if err != nil {
 		return nil, fmt.Errorf("compile: %w", err)
@@ -21,6 +23,8 @@ func (g *Graph) Compile(outputs ...*Node) (*Plan, error) {
 
 // CompileTraining flattens loss, the gradients of loss with respect to wrt, and any further outputs.
 func (g *Graph) CompileTraining(loss *Node, wrt []*Node, outputs ...*Node) (*Plan, error) {
+	g.compiling.Lock()
+	defer g.compiling.Unlock()
 	outputs = append([]*Node{loss}, outputs...)
 	c, err := g.replay(&env{dtype: g.dtype, training: true}, outputs)
 	if err != nil {

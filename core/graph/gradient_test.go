@@ -118,6 +118,9 @@ func TestAttentionInputGradient(t *testing.T) {
 	forRagged(t, func(b *bench, r *Ragged, batch, rows int) {
 		b.check(AttentionInput(b.input(batch, 3), b.input(rows, 3), b.param(12, 2), b.param(1, 2), r), rows)
 	})
+	forRagged(t, func(b *bench, r *Ragged, batch, rows int) {
+		b.check(AttentionInputAct(b.input(batch, 3), b.input(rows, 3), b.param(12, 2), b.param(1, 2), r, SigmoidAct), rows)
+	})
 }
 
 func TestBCEGradient(t *testing.T) {

@@ -13,6 +13,7 @@ package graph
 import (
 	"errors"
 	"fmt"
+	"sync"
 
 	"gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
@@ -32,8 +33,10 @@ type Node struct {
 	name   string // inputs and parameters
 }
 
-// Graph is under construction until it is compiled to a Plan. It is not safe for concurrent use.
+// Graph is under construction until it is compiled to a Plan. Construction is not safe for concurrent use; compiling is.
 type Graph struct {
+	compiling sync.Mutex // guards what compiling changes: nextID, and Gorgonia's cached hashes
+
 	dtype    DType
 	expr     *gorgonia.ExprGraph
 	forward  *env

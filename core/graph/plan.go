@@ -62,7 +62,14 @@ func (p *Plan) Bind(n *Node, t *Tensor) {
 // BindOffsets gives the plan its own boundaries for r, in place of r.Offsets, so that plans of one graph can run at the same time.
 func (p *Plan) BindOffsets(r *Ragged, offsets []int32) {
 	s := p.env.segments(r)
-	s.own, s.bound = offsets, true
+	s.own, s.bound, s.shared = offsets, true, false
+}
+
+// BindShared gives all batch rows one and the same segment of length rows: one user's history for many candidates. The flattened inputs are
+// then bound once, [length, cols], where they go into AttentionInput, SegmentWeightedSum or operations on each row; what is computed for each pair has batch·length rows. For inference:
+// gradients want the rows repeated, and so does an operation that meets both kinds, which Run refuses. BindOffsets ends it.
+func (p *Plan) BindShared(r *Ragged, batch, length int) {
+	p.env.segments(r).share(batch, length)
 }
 
 // SetStep fixes the seed and step number from which dropout masks are drawn.

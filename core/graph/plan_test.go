@@ -226,6 +226,54 @@ func TestPlansOfOneGraphLeaveEachOtherAlone(t *testing.T) {
 	sameBits(t, "with other plans run", between(true), between(false))
 }
 
+// One history for many candidates gives what the history repeated for each gives.
+func TestSharedSegments(t *testing.T) {
+	n := newNet(Float64)
+	sum := SegmentWeightedSum(nil, n.k, n.r)
+	n.out = Add(n.out, RowSum(sum))
+	long, short := n.inference(t), n.inference(t)
+	f := func(batch, length int) {
+		t.Helper()
+		lengths := make([]int, batch)
+		for i := range lengths {
+			lengths[i] = length
+		}
+		n.bind(long, 1, lengths...)
+		once := NewTensorOf(Float64, length, 4)
+		repeated := long.Value(n.k)
+		copy(once.F64, repeated.F64)
+		for b := range batch {
+			copy(repeated.F64[b*length*4:], once.F64)
+		}
+		run(t, long)
+		short.Bind(n.q, long.Value(n.q))
+		short.Bind(n.k, once)
+		short.BindShared(n.r, batch, length)
+		run(t, short)
+		near(t, "scores", short.Value(n.out).F64, long.Value(n.out).F64, 1e-12)
+	}
+	f(1, 1)
+	f(3, 5)
+	f(40, 7)
+	f(5, 0)
+	f(2, 5)
+	short.Bind(n.k, NewTensorOf(Float64, 10, 4))
+	if err := short.Run(); err == nil || !strings.Contains(err.Error(), "10 rows where the shared segment has 5") {
+		t.Errorf("rows of the history repeated: %v", err)
+	}
+	n.bind(short, 1, 2, 0, 3) // ragged again
+	n.bind(long, 1, 2, 0, 3)
+	run(t, short)
+	run(t, long)
+	near(t, "ragged again", short.Value(n.out).F64, long.Value(n.out).F64, 0)
+	train := n.training(t)
+	n.bind(train, 1, 4)
+	train.BindShared(n.r, 1, 4)
+	if err := train.Run(); err == nil || !strings.Contains(err.Error(), "shared segments have no gradients") {
+		t.Errorf("a training plan of shared segments: %v", err)
+	}
+}
+
 func TestInferencePlansRunAtTheSameTime(t *testing.T) {
 	n := newNet(Float32)
 	want := n.inference(t)
@@ -250,6 +298,27 @@ func TestInferencePlansRunAtTheSameTime(t *testing.T) {
 	for _, r := range results {
 		sameBits(t, "a plan among four", r, n.bits(want))
 	}
+}
+
+func TestCompilingAtTheSameTime(t *testing.T) {
+	one := newNet(Float32)
+	var wg sync.WaitGroup
+	for range 4 {
+		wg.Go(func() {
+			for _, n := range []*net{one, newNet(Float32)} {
+				p, err := n.g.CompileTraining(n.loss, n.wrt(), n.out)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				n.bindParams(p)
+				if _, err := n.g.Compile(n.out); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	wg.Wait()
 }
 
 func TestNoAllocationInSteadyState(t *testing.T) {

@@ -12,6 +12,41 @@ type segments struct {
 	of    *Ragged
 	own   []int32
 	bound bool
+
+	// Shared segments: all of the batch's rows have the same length rows, which the input holds once.
+	shared        bool
+	batch, length int
+}
+
+// share makes batch segments of one run of rows.
+func (s *segments) share(batch, length int) {
+	if !s.shared { // own belongs to the caller
+		s.own = nil
+	}
+	s.shared, s.bound, s.batch, s.length = true, true, batch, length
+	s.own = resized(s.own, batch+1)
+	for b := range s.own {
+		s.own[b] = int32(b * length)
+	}
+}
+
+// total returns the number of flattened rows.
+func (s *segments) total() int {
+	if offsets := s.offsets(); len(offsets) > 0 {
+		return int(offsets[len(offsets)-1])
+	}
+	return 0
+}
+
+// fitsOnce is fits for flattened rows that are given once when the segments are shared.
+func (s *segments) fitsOnce(flat *Tensor) error {
+	if s.shared {
+		if flat.Rows != s.length {
+			return fmt.Errorf("%d rows where the shared segment has %d", flat.Rows, s.length)
+		}
+		return nil
+	}
+	return s.fits(nil, flat)
 }
 
 // segments returns the plan's view of r, made at first use.
@@ -59,6 +94,14 @@ func (s *segments) fits(batch, flat *Tensor) error {
 	}
 	if flat != nil && flat.Rows != int(offsets[len(offsets)-1]) {
 		return fmt.Errorf("%d ragged rows where the offsets end at %d", flat.Rows, offsets[len(offsets)-1])
+	}
+	return nil
+}
+
+// differentiable refuses shared segments: their forward pass leaves nothing for gradients.
+func (s *segments) differentiable() error {
+	if s.shared {
+		return fmt.Errorf("shared segments have no gradients")
 	}
 	return nil
 }

@@ -22,7 +22,7 @@ func (o repeatSegmentsOp) rows(e *env, in []*Tensor, out []int) error {
 	if err := s.fits(in[0], nil); err != nil {
 		return err
 	}
-	out[0] = int(s.offsets()[in[0].Rows])
+	out[0] = s.total()
 	return nil
 }
 
@@ -77,7 +77,7 @@ func (segmentSumOp) String() string { return "segment sum" }
 func (o segmentSumOp) rows(e *env, in []*Tensor, out []int) error {
 	s := e.segments(o.r)
 	out[0] = len(s.offsets()) - 1
-	return s.fits(nil, in[0])
+	return s.fitsOnce(in[0])
 }
 
 func (o segmentSumOp) differentiable(int) []bool { return all(1) }
@@ -106,6 +106,12 @@ func segmentSum[T kernel.Float](s *segments) runner {
 	}
 	return func(in, out []*Tensor) {
 		k, v, cols = data[T](in[0]), data[T](out[0]), in[0].Cols
+		if s.shared {
+			for b := range s.batch {
+				kernel.ColSums(v[b*cols:(b+1)*cols], k, s.length, cols, cols, false)
+			}
+			return
+		}
 		kernel.Parallel(out[0].Rows, segmentGrain(out[0].Rows, len(k)), part)
 	}
 }
@@ -120,7 +126,7 @@ func (o weightedSumOp) rows(e *env, in []*Tensor, out []int) error {
 	if err := s.fits(nil, in[0]); err != nil {
 		return err
 	}
-	return s.fits(nil, in[1])
+	return s.fitsOnce(in[1])
 }
 
 func (o weightedSumOp) differentiable(int) []bool { return all(2) }
@@ -149,6 +155,10 @@ func weightedSum[T kernel.Float](s *segments) runner {
 	}
 	return func(in, out []*Tensor) {
 		a, k, v, cols = data[T](in[0]), data[T](in[1]), data[T](out[0]), in[1].Cols
+		if s.shared {
+			kernel.Gemm(false, false, s.batch, cols, s.length, a, s.length, k, cols, false, v, cols)
+			return
+		}
 		kernel.Parallel(out[0].Rows, segmentGrain(out[0].Rows, len(k)), part)
 	}
 }
@@ -161,8 +171,9 @@ type weightedSumGrad struct {
 
 func (weightedSumGrad) String() string { return "segment weighted sum gradient" }
 
-func (o weightedSumGrad) rows(_ *env, in []*Tensor, out []int) error {
-	return sameRows(in, out, 0, 1)
+func (o weightedSumGrad) rows(e *env, in []*Tensor, out []int) error {
+	sameRows(in, out, 0, 1)
+	return e.segments(o.r).differentiable()
 }
 
 func (o weightedSumGrad) runner(e *env) runner {

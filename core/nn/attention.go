@@ -28,14 +28,18 @@ func (n *Net) AttentionScores(name string, q, k *graph.Node, r *graph.Ragged, s 
 	for i, out := range s.Hidden {
 		layer := fmt.Sprintf("%s/%d", name, i)
 		if i == 0 {
-			x = n.activation(layer+"/act", n.attentionInput(layer, q, k, r, out), s.Activation)
+			act, ok := fused(s.Activation)
+			x = n.attentionInput(layer, q, k, r, out, act)
+			if !ok {
+				x = n.activation(layer+"/act", x, s.Activation)
+			}
 		} else {
 			x = n.activatedLinear(layer, x, out, s.Activation)
 		}
 		x = graph.Dropout(x, s.Dropout)
 	}
 	if x == nil {
-		x = n.attentionInput(name+"/out", q, k, r, 1)
+		x = n.attentionInput(name+"/out", q, k, r, 1, graph.Identity)
 	} else {
 		x = n.Linear(name+"/out", x, 1, graph.Identity)
 	}
@@ -50,8 +54,8 @@ func (n *Net) AttentionScores(name string, q, k *graph.Node, r *graph.Ragged, s 
 }
 
 // attentionInput is Linear over [q; k; q−k; q∘k].
-func (n *Net) attentionInput(name string, q, k *graph.Node, r *graph.Ragged, out int) *graph.Node {
+func (n *Net) attentionInput(name string, q, k *graph.Node, r *graph.Ragged, out int, act graph.Activation) *graph.Node {
 	w := n.Param(name+"/weight", 4*q.Cols, out, XavierNormal())
 	b := n.Param(name+"/bias", 1, out, Zeros())
-	return graph.AttentionInput(q, k, w, b, r)
+	return graph.AttentionInputAct(q, k, w, b, r, act)
 }

@@ -1,6 +1,7 @@
 package nn
 
 import (
+	"fmt"
 	"math/rand/v2"
 	"testing"
 
@@ -38,16 +39,21 @@ func steps(b *testing.B, n *Net, loss *graph.Node, rows int, inputs map[*graph.N
 	b.ReportMetric(float64(rows)*float64(b.N)/b.Elapsed().Seconds(), "rows/s")
 }
 
-// BenchmarkStepDIN is DIN over ragged histories: lengths geometric with mean 10, cut at 100; batch 1024; user, item and category of 16;
-// unit 80-40 sigmoid, tower 200-80 PReLU.
+// benchDIN is DIN with user, item and category of 16, unit 80-40 sigmoid, tower 200-80 PReLU.
+func benchDIN() (n *Net, user, item, history, z *graph.Node, r *graph.Ragged) {
+	n = New(graph.Float32, 1)
+	user = n.Embed("emb", []EmbedField{{Field: "user", Table: "user"}}, 16)
+	item = n.Embed("emb", []EmbedField{{Field: "item", Table: "item"}, {Field: "category", Table: "category"}}, 16)
+	history, r = n.EmbedSequence("emb", []EmbedField{{Field: "items", Table: "item"}, {Field: "categories", Table: "category"}}, 16)
+	v := n.AttentionUnit("attention", item, history, r, AttentionSpec{Hidden: []int{80, 40}, Activation: "sigmoid", Softmax: true})
+	z = n.MLP("tower", graph.Concat(user, item, v), MLPSpec{Hidden: []int{200, 80}, Activation: "prelu", Out: 1})
+	return n, user, item, history, z, r
+}
+
+// BenchmarkStepDIN is a step over ragged histories: lengths geometric with mean 10, cut at 100; batch 1024.
 func BenchmarkStepDIN(b *testing.B) {
 	const batch = 1024
-	n := New(graph.Float32, 1)
-	user := n.Embed("emb", []EmbedField{{Field: "user", Table: "user"}}, 16)
-	item := n.Embed("emb", []EmbedField{{Field: "item", Table: "item"}, {Field: "category", Table: "category"}}, 16)
-	history, r := n.EmbedSequence("emb", []EmbedField{{Field: "items", Table: "item"}, {Field: "categories", Table: "category"}}, 16)
-	v := n.AttentionUnit("attention", item, history, r, AttentionSpec{Hidden: []int{80, 40}, Activation: "sigmoid", Softmax: true})
-	z := n.MLP("tower", graph.Concat(user, item, v), MLPSpec{Hidden: []int{200, 80}, Activation: "prelu", Out: 1})
+	n, user, item, history, z, r := benchDIN()
 	y := n.Graph.Input("y", 1)
 	loss := graph.BCEWithLogits(z, y, nil)
 	rng := rand.New(rand.NewPCG(1, 1))
@@ -64,6 +70,34 @@ func BenchmarkStepDIN(b *testing.B) {
 		user: fill(graph.Float32, 1, batch, 16), item: fill(graph.Float32, 2, batch, 32),
 		history: fill(graph.Float32, 3, rows, 32), y: graph.NewTensor(batch, 1),
 	})
+}
+
+// BenchmarkScoreDIN scores candidates of one user with a history of 100 and of 10.
+func BenchmarkScoreDIN(b *testing.B) {
+	for _, size := range [][2]int{{200, 100}, {200, 10}, {1, 100}} {
+		candidates, length := size[0], size[1]
+		b.Run(fmt.Sprintf("%dx%d", candidates, length), func(b *testing.B) {
+			n, user, item, history, z, r := benchDIN()
+			p, err := n.Graph.Compile(z)
+			if err != nil {
+				b.Fatal(err)
+			}
+			n.Bind(p)
+			p.Bind(user, fill(graph.Float32, 1, candidates, 16))
+			p.Bind(item, fill(graph.Float32, 2, candidates, 32))
+			p.Bind(history, fill(graph.Float32, 3, length, 32))
+			p.BindShared(r, candidates, length)
+			if err := p.Run(); err != nil {
+				b.Fatal(err)
+			}
+			b.ReportAllocs()
+			for b.Loop() {
+				if err := p.Run(); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
 }
 
 // BenchmarkStepFinalMLP is FinalMLP with the published setting for Frappe: 10 fields of 10, gates of 400, streams of 400 and 100 with batch

@@ -34,12 +34,16 @@ func activate[T kernel.Float](a Activation, x []T) {
 	}
 }
 
-// relu sets negative elements to 0. On float32 it works on the bits: signs are random and a branch would be mispredicted half of the time.
+const minusInf = 0xff800000 // its bits; above are the NaN with a sign
+
+// relu sets negative elements to 0 and leaves NaN, of either sign. On float32 it works on the bits: signs are random and a branch would be
+// mispredicted half of the time.
 func relu[T kernel.Float](x []T) {
 	if x, ok := any(x).([]float32); ok {
 		for i, v := range x {
 			bits := math.Float32bits(v)
-			x[i] = math.Float32frombits(bits &^ uint32(int32(bits)>>31))
+			negative := uint32(int32(bits)>>31) &^ uint32((minusInf-int64(bits))>>63)
+			x[i] = math.Float32frombits(bits &^ negative)
 		}
 		return
 	}

@@ -29,7 +29,7 @@ func TestReLUOnBits(t *testing.T) {
 		y, dz := []float32{x}, []float32{9}
 		relu(y)
 		reluGradient(dz, y, []float32{3})
-		if y[0] != want && !(want != want && y[0] != y[0]) || math.Signbit(float64(y[0])) {
+		if y[0] != want && !(want != want && y[0] != y[0]) || y[0] == 0 && math.Signbit(float64(y[0])) {
 			t.Errorf("relu(%g) = %g, want %g", x, y[0], want)
 		}
 		if dz[0] != gradient {
@@ -45,6 +45,7 @@ func TestReLUOnBits(t *testing.T) {
 	f(inf, inf, 3)
 	f(-inf, 0, 0)
 	f(nan, nan, 3)
+	f(-nan, nan, 0)
 }
 
 func TestPReLUOnBits(t *testing.T) {

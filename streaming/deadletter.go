@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"strconv"
+	"time"
 
 	"github.com/segmentio/kafka-go"
 	"github.com/segmentio/kafka-go/protocol"
@@ -63,7 +64,18 @@ func (d *deadLetters) open(ctx context.Context, partitions int, ends []int64) er
 			if err := d.broker.create(ctx, d.topic, partitions); err != nil {
 				return err
 			}
-			return fmt.Errorf("topic %s was just made", d.topic)
+			// It takes a moment until every broker knows of it.
+			for range 20 {
+				if err := d.broker.clock.Sleep(ctx, 50*time.Millisecond); err != nil {
+					return err
+				}
+				if found, err = d.broker.partitions(ctx, d.topic); err != nil || found[d.topic] > 0 {
+					break
+				}
+			}
+			if err != nil || found[d.topic] == 0 {
+				return errors.Join(err, fmt.Errorf("topic %s was made and is not there yet", d.topic))
+			}
 		}
 		first, next, err := d.broker.offsets(ctx, d.topic, found[d.topic])
 		if err != nil {

@@ -41,6 +41,7 @@ type decoder struct {
 	context  shapes
 	item     shapes
 	user     shapes
+	check    *features.Assembler // without labels: what it refuses, no row could hold
 	f        [11]span
 }
 
@@ -50,8 +51,11 @@ type span struct {
 	value []byte
 }
 
-// shapes says which JSON kinds the schema accepts by the name of a value.
-type shapes map[string]shape
+// shapes says which JSON kinds the schema certainly accepts by the name of a value. What is neither certain nor unknown to the schema is put to the assembler.
+type shapes struct {
+	by map[string]shape
+	of features.Source
+}
 
 type shape int
 
@@ -59,44 +63,43 @@ const (
 	shapeCategory shape = iota // string, number or boolean
 	shapeNumber                // number
 	shapeList                  // list of categories
-	shapeAny                   // a category, a number or a list: what histories remember
+	shapeUnsure                // several fields read the value
 )
 
 func newDecoder(s *features.Schema, maxBytes int) *decoder {
-	d := &decoder{maxBytes: maxBytes, latest: lastTime, context: shapes{}, item: shapes{}, user: shapes{}}
-	for i := range s.Fields {
-		f := &s.Fields[i]
-		if f.From == features.FromHistory {
-			name := f.Attribute
-			if name == "" {
-				name = f.Name
-				if f.Shares != "" {
-					name = f.Shares
+	d := &decoder{maxBytes: maxBytes, latest: lastTime, check: features.NewAssembler(s, false)}
+	for _, m := range []struct {
+		to *shapes
+		of features.Source
+	}{{&d.context, features.FromContext}, {&d.item, features.FromItem}, {&d.user, features.FromUser}} {
+		*m.to = shapes{by: map[string]shape{}, of: m.of}
+		if g := s.GroupColumn(); g != "" {
+			m.to.add(g, shapeCategory)
+		}
+		for i := range s.Fields {
+			if f := &s.Fields[i]; f.From == m.of {
+				kind := shapeCategory
+				switch f.Kind {
+				case features.Numeric:
+					kind = shapeNumber
+				case features.Multi, features.Sequence:
+					kind = shapeList
+				}
+				m.to.add(f.Name, kind)
+				if f.Column != "" && f.Column != f.Name {
+					m.to.add(f.Column, kind)
 				}
 			}
-			for _, m := range []shapes{d.context, d.item} {
-				if _, known := m[name]; !known {
-					m[name] = shapeAny
-				}
-			}
-		}
-	}
-	for i := range s.Fields {
-		f := &s.Fields[i]
-		of := map[features.Source]shapes{features.FromContext: d.context, features.FromItem: d.item, features.FromUser: d.user}[f.From]
-		if of == nil {
-			continue
-		}
-		switch f.Kind {
-		case features.Numeric:
-			of[f.Name] = shapeNumber
-		case features.Multi, features.Sequence:
-			of[f.Name] = shapeList
-		default:
-			of[f.Name] = shapeCategory
 		}
 	}
 	return d
+}
+
+func (m *shapes) add(name string, s shape) {
+	if old, ok := m.by[name]; ok && old != s {
+		s = shapeUnsure
+	}
+	m.by[name] = s
 }
 
 // before checks what precedes the JSON.
@@ -270,7 +273,7 @@ func (d *decoder) impression(key, value []byte) (*impression, string) {
 	var context []byte
 	if d.f[keyObject].kind == kindObject {
 		context = d.f[keyObject].value
-		if !d.context.fit(context) {
+		if !d.fits(&d.context, context) {
 			return nil, ReasonWrongType
 		}
 	}
@@ -304,7 +307,7 @@ func (d *decoder) action(key, value []byte, out *action) string {
 }
 
 // entity decodes a message of items or users. A null value deletes; its time is the message's.
-func (d *decoder) entity(key, value []byte, of shapes) (entityEvent, string) {
+func (d *decoder) entity(key, value []byte, of *shapes) (entityEvent, string) {
 	if value == nil {
 		if len(key) == 0 {
 			return entityEvent{}, ReasonEmptyID
@@ -327,7 +330,7 @@ func (d *decoder) entity(key, value []byte, of shapes) (entityEvent, string) {
 	switch f := d.f[keyObject]; {
 	case f.kind == 0 || f.kind == kindNull:
 		return entityEvent{}, ReasonMissingField
-	case f.kind != kindObject || !of.fit(f.value):
+	case f.kind != kindObject || !d.fits(of, f.value):
 		return entityEvent{}, ReasonWrongType
 	}
 	if !bytes.Equal(key, texts[0]) {
@@ -336,8 +339,29 @@ func (d *decoder) entity(key, value []byte, of shapes) (entityEvent, string) {
 	return entityEvent{id: string(texts[0]), features: string(d.f[keyObject].value), t: t}, ""
 }
 
-// fit reports whether the known members of an object have the shapes that the schema accepts. Null is a missing value and fits.
-func (m shapes) fit(object []byte) bool {
+// fits reports whether a row can hold an object's values where the schema reads them.
+func (d *decoder) fits(m *shapes, object []byte) bool {
+	if m.certain(object) {
+		return true
+	}
+	r := features.Row{}
+	switch v := values(string(object)); m.of {
+	case features.FromContext:
+		r.Context = v
+	case features.FromItem:
+		r.ItemFeatures = v
+	default:
+		r.UserFeatures = v
+	}
+	if d.check.Append(&r) != nil {
+		return false
+	}
+	d.check.Record().Release()
+	return true
+}
+
+// certain reports whether the members that the schema reads are all of the kind that it names. Null is a missing value and fits.
+func (m *shapes) certain(object []byte) bool {
 	s := scanner{b: object}
 	more, ok := s.open()
 	for ok && more {
@@ -346,33 +370,22 @@ func (m shapes) fit(object []byte) bool {
 		if key, kind, v, more, ok = s.member(1); !ok {
 			return false
 		}
-		want, known := m[string(unescaped(key))]
+		want, known := m.by[string(unescaped(key))]
 		if !known || kind == kindNull {
 			continue
 		}
-		switch want {
-		case shapeNumber:
-			if kind != kindNumber {
-				return false
-			}
-		case shapeList:
-			if kind != kindArray || !scalars(v) {
-				return false
-			}
-		case shapeCategory:
-			if kind == kindArray || kind == kindObject {
-				return false
-			}
+		switch {
+		case want == shapeNumber && kind == kindNumber && len(v) < 18 && bytes.IndexByte(v, 'e') < 0 && bytes.IndexByte(v, 'E') < 0:
+		case want == shapeCategory && kind != kindArray && kind != kindObject:
+		case want == shapeList && kind == kindArray && scalars(v):
 		default:
-			if kind == kindObject || kind == kindArray && !scalars(v) {
-				return false
-			}
+			return false
 		}
 	}
 	return ok
 }
 
-// scalars reports whether a scanned list holds neither lists, objects nor nulls.
+// scalars reports whether a scanned list holds texts, numbers and booleans only.
 func scalars(list []byte) bool {
 	s := scanner{b: list, i: 1}
 	for {

@@ -112,7 +112,7 @@ func (d *Daemon) message(p *partition, m *message) (reason string) {
 		p.clock.see(a.t)
 		d.join.action(&a, m.offset)
 	case topicItems:
-		e, reason := d.decoder.entity(m.key, m.value, d.decoder.item)
+		e, reason := d.decoder.entity(m.key, m.value, &d.decoder.item)
 		if reason != "" {
 			return reason
 		}
@@ -120,7 +120,7 @@ func (d *Daemon) message(p *partition, m *message) (reason string) {
 			d.dirtyItems[e.id] = struct{}{}
 		}
 	case topicUsers:
-		e, reason := d.decoder.entity(m.key, m.value, d.decoder.user)
+		e, reason := d.decoder.entity(m.key, m.value, &d.decoder.user)
 		if reason != "" {
 			return reason
 		}
@@ -174,8 +174,12 @@ const publishMost = 20_000
 // publish hands what changed to the publisher, when it is due and the last round has arrived.
 func (d *Daemon) publish(ctx context.Context) error {
 	now := d.clock.Now()
-	if d.publisher == nil || now.Before(d.nextPublish) {
+	if now.Before(d.nextPublish) {
 		return nil
+	}
+	if d.publisher == nil {
+		d.nextPublish = now.Add(d.c.Publish.Every.duration())
+		return d.learn()
 	}
 	select {
 	case <-d.publisher.done:

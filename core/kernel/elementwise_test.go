@@ -90,7 +90,7 @@ func TestShortOperandPanics(t *testing.T) {
 				t.Errorf("%s of a short operand did not panic", name)
 			}
 		}()
-		call(make([]float32, 40), make([]float32, 39, 39))
+		call(make([]float32, 40), make([]float32, 40)[:39])
 	}
 	f("exp", func(long, short []float32) { Exp(short, long) })
 	f("add", func(long, short []float32) { Add(long, long, short) })

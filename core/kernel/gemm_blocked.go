@@ -188,19 +188,7 @@ func (g *blocked) packedPanels(lo, hi int) {
 
 // transposeInto writes the transpose of src [rows, cols] to dst [cols, rows].
 func transposeInto(dst []float32, ldd int, src []float32, lds int, rows, cols int) {
-	i := 0
-	if lanes := level.transposeLanes(); lanes > 0 {
-		blocks := cols / lanes
-		for ; i+lanes <= rows && blocks > 0; i += lanes {
-			transposeBlocks(&dst[i], ldd*float32Size, &src[i*lds], lds*float32Size, blocks)
-			for r := i; r < i+lanes; r++ {
-				for c := blocks * lanes; c < cols; c++ {
-					dst[c*ldd+r] = src[r*lds+c]
-				}
-			}
-		}
-	}
-	for ; i < rows; i++ {
+	for i := transposeVectored(dst, ldd, src, lds, rows, cols); i < rows; i++ {
 		for c, v := range src[i*lds:][:cols] {
 			dst[c*ldd+i] = v
 		}

@@ -44,13 +44,27 @@ func fmaLoop(rounds int) int {
 	return 0
 }
 
-// transposeLanes is the side of the blocks transposeBlocks takes.
-func (s instructions) transposeLanes() int { return [...]int{portable: 0, avx2: 8, avx512: 16}[s] }
-
-func transposeBlocks(dst *float32, dstRow int, src *float32, srcRow int, blocks int) {
-	if level == avx512 {
-		transpose16AVX512(dst, dstRow, src, srcRow, blocks)
-		return
+// transposeVectored transposes as many rows of src as fill whole blocks of registers and returns their number.
+func transposeVectored(dst []float32, ldd int, src []float32, lds int, rows, cols int) int {
+	lanes, kernel := 8, transpose8AVX2
+	switch level {
+	case portable:
+		return 0
+	case avx512:
+		lanes, kernel = 16, transpose16AVX512
 	}
-	transpose8AVX2(dst, dstRow, src, srcRow, blocks)
+	blocks := cols / lanes
+	if blocks == 0 {
+		return 0
+	}
+	i := 0
+	for ; i+lanes <= rows; i += lanes {
+		kernel(&dst[i], ldd*float32Size, &src[i*lds], lds*float32Size, blocks)
+		for r := i; r < i+lanes; r++ {
+			for c := blocks * lanes; c < cols; c++ {
+				dst[c*ldd+r] = src[r*lds+c]
+			}
+		}
+	}
+	return i
 }

@@ -41,13 +41,40 @@ func TestGemmPackedIsGemm(t *testing.T) {
 			}
 		}
 		for v := range 68 {
-			f(v, 1+rng.IntN(100), 1+rng.IntN(67))
-			f(1+rng.IntN(40), v, 1+rng.IntN(67))
-			f(1+rng.IntN(40), 1+rng.IntN(100), v)
+			f(v, 1+rng.IntN(100), 1+rng.IntN(20))
+			f(1+rng.IntN(20), v, 1+rng.IntN(20))
+			f(1+rng.IntN(20), 1+rng.IntN(100), v)
 		}
-		f(17, 400, 1100)
-		f(1, 600, 600)
+		f(9, 100, 1100)
+		f(1, 300, 600)
 	})
+}
+
+// Blocks packed by all threads before any multiplies give the bits of panels packed beforehand.
+func TestGemmPackedInBlocks(t *testing.T) {
+	withThreads(t, 3)
+	best := level
+	f := func(m, n, k int, trans bool, pad int) {
+		t.Helper()
+		if best == portable {
+			return // slow, and without blocks
+		}
+		rng := rand.New(rand.NewPCG(16, 17))
+		p := shaped(m, n, k, 2*b2i(trans), pad)
+		rows := k
+		if trans {
+			rows = n
+		}
+		a, b := random(rng, m*p.lda), random(rng, rows*p.ldb)
+		got, want := make([]float32, m*n), make([]float32, m*n)
+		Gemm(false, trans, m, n, k, a, p.lda, b, p.ldb, false, got, n)
+		GemmPacked(m, a, p.lda, pack(trans, k, n, b, p.ldb), false, want, n)
+		sameBits(t, got, want)
+	}
+	f(300, 1111, 520, true, 0)
+	f(257, 100, 40, true, 5)
+	f(200, 1111, 520, false, 0)
+	f(130, 1024, 70, false, 0)
 }
 
 func b2i(b bool) int {

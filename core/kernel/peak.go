@@ -36,8 +36,10 @@ func multiplyAdds(rounds int) float64 {
 		s11 += x * y
 		x = -x
 	}
-	peakResult = s0 + s1 + s2 + s3 + s4 + s5 + s6 + s7 + s8 + s9 + s10 + s11
+	if s0+s1+s2+s3+s4+s5+s6+s7+s8+s9+s10+s11 > 1e9 { // never so: it keeps the loop alive
+		return 0
+	}
 	return 2 * 12 * float64(rounds)
 }
 
-var peakOperand, peakResult float32 = 1, 0
+var peakOperand float32 = 1

@@ -3,6 +3,7 @@ package kernel
 import (
 	"math"
 	"math/rand/v2"
+	"slices"
 	"testing"
 )
 
@@ -60,6 +61,7 @@ func TestColMoments(t *testing.T) {
 		}
 		mean, variance := make([]float64, cols), make([]float64, cols)
 		ColMoments(mean, variance, x, rows, cols, ld)
+		sameDoubles(t, mean, variance, x, rows, cols, ld)
 		for j := range cols {
 			var m, v float64
 			for i := range rows {
@@ -83,6 +85,19 @@ func TestColMoments(t *testing.T) {
 	})
 }
 
+// sameDoubles checks the moments against the bits of the plain loop.
+func sameDoubles(t *testing.T, mean, variance []float64, x []float32, rows, cols, ld int) {
+	t.Helper()
+	l := level
+	defer func() { level = l }()
+	level = portable
+	m, v := make([]float64, cols), make([]float64, cols)
+	ColMoments(m, v, x, rows, cols, ld)
+	if !slices.Equal(m, mean) || !slices.Equal(v, variance) {
+		t.Fatalf("moments of [%d, %d] are not those of the plain loop", rows, cols)
+	}
+}
+
 func TestSoftmaxRow(t *testing.T) {
 	inf := float32(math.Inf(1))
 	f := func(t *testing.T, x []float32, want ...float64) {
@@ -104,5 +119,18 @@ func TestSoftmaxRow(t *testing.T) {
 		f(t, []float32{-inf, -inf}, math.NaN(), math.NaN())
 		f(t, []float32{1, float32(math.NaN())}, math.NaN(), math.NaN())
 		f(t, []float32{-1e30, 0}, 0, 1)
+	})
+}
+
+func TestSoftmaxLongRow(t *testing.T) {
+	eachLevel(t, func(t *testing.T) {
+		for _, n := range []int{15, 16, 17, 63, 2*chunk + 1, 5*chunk + 3} {
+			for _, top := range []int{0, n / 2, n - 1} {
+				x := make([]float32, n)
+				x[top] = 100
+				SoftmaxRow(x, x)
+				near(t, "the largest", float64(x[top]), 1, 1, 1e-6)
+			}
+		}
 	})
 }

@@ -41,7 +41,6 @@ func rowKey(model string, gen int64, table string, bucket int) string {
 
 // Keys of a model that must lie on one node share the hash tag {model}: they change in one transaction.
 func headKey(model string) string   { return "mr:{" + model + "}:head" }
-func genKey(model string) string    { return "mr:{" + model + "}:gen" }
 func gensKey(model string) string   { return "mr:{" + model + "}:gens" }
 func writerKey(model string) string { return "mr:{" + model + "}:writer" }
 
@@ -63,3 +62,10 @@ func checkName(kind, name string) error {
 }
 
 func newToken() string { return rand.Text() }
+
+// newGeneration names a generation by a random number: also a store that lost its memory never uses one again.
+func newGeneration() int64 {
+	var b [8]byte
+	_, _ = rand.Read(b[:]) // it never fails
+	return int64(binary.BigEndian.Uint64(b[:]) >> 2)
+}

@@ -79,10 +79,7 @@ func (s *Store) writeGeneration(ctx context.Context, u *snapshot.Update, g gener
 	if err != nil {
 		return fmt.Errorf("encode dense weights: %w", err)
 	}
-	gen, err := s.c.Incr(ctx, genKey(u.Model)).Result()
-	if err != nil {
-		return fmt.Errorf("begin a generation: %w", err)
-	}
+	gen := newGeneration()
 	l := &Layout{Buckets: Buckets}
 	for _, r := range u.Rows {
 		l.Tables = append(l.Tables, TableLayout{r.Table, r.Dim})

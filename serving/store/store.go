@@ -57,6 +57,7 @@ func Open(ctx context.Context, addr string) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open the store: %w", err)
 	}
+	quiet()
 	s := &Store{c: redis.NewUniversalClient(o), token: newToken(), own: map[string]int64{}}
 	s.c.AddHook((*counter)(s))
 	if err := s.Ping(ctx); err != nil {
@@ -65,6 +66,14 @@ func Open(ctx context.Context, addr string) (*Store, error) {
 	}
 	return s, nil
 }
+
+// quiet silences the client library, which would write to standard error: what fails is in the errors of the calls and in Traffic.
+var quiet = sync.OnceFunc(func() { redis.SetLogger(silence{}) })
+
+type silence struct{}
+
+// Printf drops a line.
+func (silence) Printf(context.Context, string, ...any) {}
 
 func options(addr string) (*redis.UniversalOptions, error) {
 	o := &redis.UniversalOptions{
@@ -76,6 +85,7 @@ func options(addr string) (*redis.UniversalOptions, error) {
 		MinRetryBackoff:       5 * time.Millisecond,
 		MaxRetryBackoff:       100 * time.Millisecond,
 		DisableIdentity:       true,
+		DialerRetries:         1,
 	}
 	if strings.Contains(addr, "://") {
 		u, err := redis.ParseURL(addr)

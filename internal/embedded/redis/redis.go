@@ -75,3 +75,6 @@ func (s *Server) expire() {
 
 // Exists says whether a key is there.
 func (s *Server) Exists(key string) bool { return s.mini.Exists(key) }
+
+// Del removes a key, as an eviction would, and says whether it was there.
+func (s *Server) Del(key string) bool { return s.mini.Del(key) }

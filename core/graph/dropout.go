@@ -43,42 +43,58 @@ func (o dropoutOp) runner(e *env) runner {
 // lane is the number of bits that decide one element; a 64-bit draw serves four.
 const lane = 16
 
-// dropout keeps an element when its lane, a number in [0, 2^16), is at least rate·2^16. Where the lane equals the whole part of that
+// coins draws masks: an element is kept when its lane, a number in [0, 2^16), is at least rate·2^16. Where the lane equals the whole part of that
 // bound, a second draw decides with its fraction, so that the probability is rate and not rate cut to 16 bits.
-func dropout[T kernel.Float](o dropoutOp, e *env) runner {
-	bound := o.rate * (1 << lane)
+type coins[T kernel.Float] struct {
+	whole, fraction uint64
+	scale           [2]T // by whether the lane is below the bound: a branch on a coin would be mispredicted
+}
+
+func newCoins[T kernel.Float](rate float64) coins[T] {
+	bound := rate * (1 << lane)
 	whole := uint64(bound)
-	fraction := uint64((bound - float64(whole)) * (1 << 53))
-	scale := [2]T{T(1 / (1 - o.rate)), 0} // by whether the lane is below the bound: a branch on a coin would be mispredicted
+	return coins[T]{whole, uint64((bound - float64(whole)) * (1 << 53)), [2]T{T(1 / (1 - rate)), 0}}
+}
+
+// key returns the stream of the operation at the given position in the plan's step.
+func (e *env) key(position uint64) uint64 { return mix(mix(mix(e.seed)+e.step) + position) }
+
+// factor returns 0 or 1/(1−rate) for element i of the stream.
+func (c *coins[T]) factor(key uint64, i int) T {
+	v := mix(key+uint64(i/4)*weyl) >> (lane * (i % 4)) & 0xffff
+	if v == c.whole && mix(key^uint64(i))>>11 < c.fraction {
+		return 0
+	}
+	return c.scale[(v-c.whole)>>63]
+}
+
+// quads writes y = x∘mask for the elements [4·lo, 4·hi).
+func (c *coins[T]) quads(key uint64, y, x []T, lo, hi int) {
+	for q := lo; q < hi; q++ {
+		bits := mix(key + uint64(q)*weyl)
+		v0, v1, v2, v3 := bits&0xffff, bits>>16&0xffff, bits>>32&0xffff, bits>>48
+		i := q * 4
+		if i+4 > len(y) || v0 == c.whole || v1 == c.whole || v2 == c.whole || v3 == c.whole {
+			for n := i; n < min(i+4, len(y)); n++ {
+				y[n] = x[n] * c.factor(key, n)
+			}
+			continue
+		}
+		from, to := x[i:i+4:i+4], y[i:i+4:i+4]
+		to[0] = from[0] * c.scale[(v0-c.whole)>>63]
+		to[1] = from[1] * c.scale[(v1-c.whole)>>63]
+		to[2] = from[2] * c.scale[(v2-c.whole)>>63]
+		to[3] = from[3] * c.scale[(v3-c.whole)>>63]
+	}
+}
+
+func dropout[T kernel.Float](o dropoutOp, e *env) runner {
+	coins := newCoins[T](o.rate)
 	var x, y []T
 	var key uint64
-	factor := func(v uint64, i int) T {
-		if v == whole && mix(key^uint64(i))>>11 < fraction {
-			return 0
-		}
-		return scale[(v-whole)>>63]
-	}
-	part := func(lo, hi int) {
-		for q := lo; q < hi; q++ {
-			bits := mix(key + uint64(q)*weyl)
-			v0, v1, v2, v3 := bits&0xffff, bits>>16&0xffff, bits>>32&0xffff, bits>>48
-			i := q * 4
-			if i+4 > len(y) || v0 == whole || v1 == whole || v2 == whole || v3 == whole {
-				for n := i; n < min(i+4, len(y)); n++ {
-					y[n] = x[n] * factor(bits>>(lane*(n-i))&0xffff, n)
-				}
-				continue
-			}
-			from, to := x[i:i+4:i+4], y[i:i+4:i+4]
-			to[0] = from[0] * scale[(v0-whole)>>63]
-			to[1] = from[1] * scale[(v1-whole)>>63]
-			to[2] = from[2] * scale[(v2-whole)>>63]
-			to[3] = from[3] * scale[(v3-whole)>>63]
-		}
-	}
+	part := func(lo, hi int) { coins.quads(key, y, x, lo, hi) }
 	return func(in, out []*Tensor) {
-		x, y = data[T](in[0]), data[T](out[0])
-		key = mix(mix(mix(e.seed)+e.step) + o.position)
+		x, y, key = data[T](in[0]), data[T](out[0]), e.key(o.position)
 		kernel.Parallel((len(y)+3)/4, elementGrain/4, part)
 	}
 }

@@ -160,3 +160,20 @@ func TestGradientsOfManyRows(t *testing.T) {
 	many(func(b *bench) *Node { return AddRow(Dropout(b.input(n, 3), 0.4), b.param(1, 3)) })
 	many(func(b *bench) *Node { return BilinearFusion(b.input(n, 4), b.input(n, 4), b.param(8, 1), 2) })
 }
+
+func TestLayerNormGradient(t *testing.T) {
+	forSizes(t, func(b *bench, n int) { b.check(LayerNorm(b.input(n, 4), b.param(1, 4), b.param(1, 4), 1e-3), n) })
+}
+
+func TestReshapeGradients(t *testing.T) {
+	forSizes(t, func(b *bench, n int) { b.check(SplitRows(b.input(n, 6), 3), 3*n) })
+	forSizes(t, func(b *bench, n int) { b.check(JoinRows(b.input(3*n, 2), 3), n) })
+}
+
+func TestFieldAttentionGradient(t *testing.T) {
+	for _, rate := range []float64{0, 0.4} {
+		forSizes(t, func(b *bench, n int) {
+			b.check(FieldAttention(b.input(3*n, 4), b.input(3*n, 4), b.input(3*n, 4), 3, 2, 0.7, rate), 3*n)
+		})
+	}
+}

@@ -79,3 +79,20 @@ func BenchmarkPlan(b *testing.B) {
 		}
 	}
 }
+
+// BenchmarkCompile is what a new plan of a net with one of everything costs, with its gradients and without.
+func BenchmarkCompile(b *testing.B) {
+	n := newNet(Float32)
+	b.Run("training", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			n.training(b)
+		}
+	})
+	b.Run("inference", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			n.inference(b)
+		}
+	})
+}

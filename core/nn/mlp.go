@@ -122,3 +122,10 @@ func (n *Net) activatedLinear(name string, x *graph.Node, out int, activation st
 	}
 	return n.activation(name+"/act", x, activation)
 }
+
+// LayerNorm adds name+"/gamma" (ones) and name+"/beta" (zeros), ε 1e-5.
+func (n *Net) LayerNorm(name string, x *graph.Node) *graph.Node {
+	gamma := n.Param(name+"/gamma", 1, x.Cols, Constant(1))
+	beta := n.Param(name+"/beta", 1, x.Cols, Zeros())
+	return graph.LayerNorm(x, gamma, beta, 1e-5)
+}

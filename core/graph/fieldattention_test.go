@@ -1,0 +1,70 @@
+package graph
+
+import (
+	"math"
+	"testing"
+)
+
+func TestLayerNormRows(t *testing.T) {
+	b := newBench(t)
+	x, gamma, beta := b.input(2, 3), b.param(1, 3), b.param(1, 3)
+	b.value[x].F64 = []float64{1, 2, 3, -5, -5, -5}
+	g, s := b.value[gamma].F64, 1/math.Sqrt(2./3+1e-8)
+	o := b.value[beta].F64
+	near(t, "y", b.infer(LayerNorm(x, gamma, beta, 1e-8)),
+		[]float64{o[0] - g[0]*s, o[1], o[2] + g[2]*s, o[0], o[1], o[2]}, 1e-12)
+}
+
+func TestSplitAndJoinRows(t *testing.T) {
+	b := newBench(t)
+	x := b.input(2, 6)
+	near(t, "there and back", b.infer(JoinRows(SplitRows(x, 3), 3)), b.value[x].F64, 0)
+	b = newBench(t)
+	p, err := b.g.Compile(JoinRows(b.input(5, 2), 3))
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.bind(p)
+	if err := p.Run(); err == nil {
+		t.Error("5 rows joined by 3")
+	}
+}
+
+func TestFieldAttentionIdentities(t *testing.T) {
+	// No queries: every weight is 1/M and every field gets the mean.
+	b := newBench(t)
+	q, k, v := b.input(6, 4), b.input(6, 4), b.input(6, 4)
+	clear(b.value[q].F64)
+	want := make([]float64, 24)
+	for r := range 6 {
+		for c := range 4 {
+			for f := range 3 {
+				want[r*4+c] += at(b.value[v], r/3*3+f, c) / 3
+			}
+		}
+	}
+	near(t, "no queries", b.infer(FieldAttention(q, k, v, 3, 2, 1, 0.3)), want, 1e-12)
+
+	// One field attends to itself.
+	b = newBench(t)
+	q, k, v = b.input(6, 4), b.input(6, 4), b.input(6, 4)
+	near(t, "one field", b.infer(FieldAttention(q, k, v, 1, 2, 1, 0)), b.value[v].F64, 1e-12)
+
+	// Queries scaled by s without a scale are queries with the scale s.
+	b = newBench(t)
+	q, k, v = b.input(6, 4), b.input(6, 4), b.input(6, 4)
+	near(t, "scale", b.infer(FieldAttention(Scale(q, 0.6), k, v, 3, 2, 1, 0)), b.infer(FieldAttention(q, k, v, 3, 2, 0.6, 0)), 1e-12)
+
+	// Exchanged fields exchange the result.
+	got := append([]float64{}, b.infer(FieldAttention(q, k, v, 3, 2, 1, 0))...)
+	for _, n := range []*Node{q, k, v} {
+		x := b.value[n].F64
+		for c := range 4 {
+			x[c], x[8+c] = x[8+c], x[c]
+		}
+	}
+	for c := range 4 {
+		got[c], got[8+c] = got[8+c], got[c]
+	}
+	near(t, "exchanged fields", b.infer(FieldAttention(q, k, v, 3, 2, 1, 0)), got, 1e-12)
+}

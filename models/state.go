@@ -143,3 +143,6 @@ func (t *Trainer) Manifest(model string, stats *features.Stats, progress any) (s
 	m.State[ProgressState] = text
 	return m, nil
 }
+
+// SortedNames returns the names of tables in order.
+func SortedNames(tables map[string]*table.Table) []string { return slices.Sorted(maps.Keys(tables)) }

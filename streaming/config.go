@@ -64,6 +64,8 @@ type PublishConfig struct {
 	// Redis is the store's address; empty: train and checkpoint only.
 	Redis string   `yaml:"redis"`
 	Every Duration `yaml:"every"`
+	// Model is the model's name in the store and in requests (default: the architecture's).
+	Model string `yaml:"model"`
 }
 
 // Duration is a time.Duration written as "30m".

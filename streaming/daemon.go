@@ -30,7 +30,12 @@ type Learner interface {
 	Snapshot() (snapshot.Manifest, []snapshot.Part, error)
 }
 
+// Refresher is a Learner whose next update can be made a full one, for a store that lost what a delta builds on.
+type Refresher interface{ Full() }
+
 // Publisher is where fresh weights, histories and features go. serving/store satisfies it. Calls come from one goroutine only; a failing call is retried by the daemon.
+// An error of Publish with a method NeedFull() bool that returns true says that the store cannot build on the delta: the daemon then publishes everything
+// anew, where the learner is a Refresher.
 type Publisher interface {
 	Publish(ctx context.Context, u *snapshot.Update) error
 	PutHistories(ctx context.Context, hs []features.UserHistory) error
@@ -165,17 +170,22 @@ func (d *Daemon) restore(s *snapshot.Snapshot) error {
 	d.version = s.Manifest.Version
 	if d.o.Publisher != nil {
 		// The store may have lost what it held, and Learner.Update begins with everything too.
-		for id := range d.join.items.by {
-			d.dirtyItems[id] = struct{}{}
-		}
-		for id := range d.join.users.by {
-			d.dirtyUsers[id] = struct{}{}
-		}
-		for user := range d.join.past.users {
-			d.dirtyHistories[user] = struct{}{}
-		}
+		d.publishAll()
 	}
 	return nil
+}
+
+// publishAll marks everything that the store holds beside the weights as changed.
+func (d *Daemon) publishAll() {
+	for id := range d.join.items.by {
+		d.dirtyItems[id] = struct{}{}
+	}
+	for id := range d.join.users.by {
+		d.dirtyUsers[id] = struct{}{}
+	}
+	for user := range d.join.past.users {
+		d.dirtyHistories[user] = struct{}{}
+	}
 }
 
 // Run reads, trains and publishes until ctx ends; then it writes a last checkpoint and returns nil. It may be called once.

@@ -64,6 +64,7 @@ type recorder struct {
 	waiting []string
 	updates uint64
 	told    int
+	full    bool
 }
 
 func (l *recorder) Learn(rec arrow.Record) (int64, error) {
@@ -108,7 +109,15 @@ func (l *recorder) Update() (*snapshot.Update, error) {
 	}
 	l.updates++
 	l.told = len(l.rows)
-	return &snapshot.Update{Model: "test", Seq: l.updates, Version: fmt.Sprint("v", l.updates)}, nil
+	u := &snapshot.Update{Model: "test", Seq: l.updates, Version: fmt.Sprint("v", l.updates), Full: l.full || l.updates == 1}
+	l.full = false
+	return u, nil
+}
+
+func (l *recorder) Full() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.told, l.full = -1, true
 }
 
 func (l *recorder) Snapshot() (snapshot.Manifest, []snapshot.Part, error) {
@@ -151,8 +160,23 @@ type shelf struct {
 	histories map[string]features.History
 	items     map[string]features.Entity
 	users     map[string]features.Entity
-	failing   int // calls that fail from now on
+	failing   int  // calls that fail from now on
+	lost      bool // deltas are refused until a full update comes
+	fulls     int
 }
+
+// lose forgets everything, as a store that was restarted empty does.
+func (s *shelf) lose() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.histories, s.items, s.users = map[string]features.History{}, map[string]features.Entity{}, map[string]features.Entity{}
+	s.lost, s.fulls = true, 0
+}
+
+type needFull struct{}
+
+func (needFull) Error() string  { return "the shelf is empty" }
+func (needFull) NeedFull() bool { return true }
 
 func newShelf() *shelf {
 	return &shelf{histories: map[string]features.History{}, items: map[string]features.Entity{}, users: map[string]features.Entity{}}
@@ -170,7 +194,19 @@ func (s *shelf) do(f func()) error {
 }
 
 func (s *shelf) Publish(_ context.Context, u *snapshot.Update) error {
-	return s.do(func() { s.versions = append(s.versions, u.Version) })
+	s.mu.Lock()
+	refuse := s.lost && !u.Full
+	s.mu.Unlock()
+	if refuse {
+		return needFull{}
+	}
+	return s.do(func() {
+		s.versions = append(s.versions, u.Version)
+		s.lost = false
+		if u.Full {
+			s.fulls++
+		}
+	})
 }
 
 func (s *shelf) PutHistories(_ context.Context, hs []features.UserHistory) error {
@@ -694,6 +730,43 @@ func TestOutage(t *testing.T) {
 	sameRows(t, l.sorted(), s.want)
 	byValue, _ := readLetters(t, b.Addr())
 	sameCounts(t, "letter", byValue, s.letters)
+}
+
+// TestStoreLost empties the store under the daemon: everything is published anew, and no impression is forgotten or told twice.
+func TestStoreLost(t *testing.T) {
+	s := newScript(6, 2_000, 0)
+	addr := startEmbedded(t).Addr()
+	half := len(s.messages) / 2
+	produce(t, addr, s.messages[:half])
+	l, shelf := &recorder{}, newShelf()
+	c := testConfig(addr, t.TempDir())
+	c.Join.Idle = Duration(3 * time.Second)
+	var mu sync.Mutex
+	told := map[string]int{}
+	d := run(t, Options{Config: c, Schema: parsedSchema(t), Learner: l, Publisher: shelf, Trained: func(_ string, ids []string) {
+		mu.Lock()
+		defer mu.Unlock()
+		for _, id := range ids {
+			told[id]++
+		}
+	}})
+	waitFor(t, "the first rows", 30*time.Second, func() bool { return l.len() > 100 })
+	shelf.lose()
+	produce(t, addr, s.messages[half:])
+	waitFor(t, "the impressions' versions", 30*time.Second, func() bool {
+		mu.Lock()
+		defer mu.Unlock()
+		return len(told) == len(s.want)
+	})
+	d.end(t)
+	for id, n := range told {
+		if n != 1 {
+			t.Errorf("impression %s was told %d times", id, n)
+		}
+	}
+	if shelf.fulls != 1 || len(shelf.items) != 40 || len(shelf.histories) != len(s.past) {
+		t.Errorf("%d full updates, %d items, %d of %d histories", shelf.fulls, len(shelf.items), len(shelf.histories), len(s.past))
+	}
 }
 
 func TestPartitionsDiffer(t *testing.T) {

@@ -187,6 +187,12 @@ func (d *Daemon) publish(ctx context.Context) error {
 		return nil
 	}
 	d.nextPublish = now.Add(d.c.Publish.Every.duration())
+	if r := d.publisher.refused; r != nil {
+		d.publisher.refused = nil
+		d.covered = append(r.impressions, d.covered...)
+		d.o.Learner.(Refresher).Full()
+		d.publishAll()
+	}
 	if err := d.learn(); err != nil {
 		return err
 	}

@@ -2,6 +2,7 @@ package streaming
 
 import (
 	"context"
+	"errors"
 
 	"fmt"
 	"sync/atomic"
@@ -22,13 +23,16 @@ type publication struct {
 // publisher sends publications one at a time, each until it arrives, on a goroutine of its own: training goes on meanwhile, and what changes in the meantime is in
 // the next. It is idle whenever done holds a token.
 type publisher struct {
-	to      Publisher
-	trained func(version string, impressionIDs []string)
-	broker  *broker // for its clock and retries
-	jobs    chan *publication
-	done    chan struct{}
-	down    chan struct{}
-	version atomic.Pointer[string]
+	to        Publisher
+	trained   func(version string, impressionIDs []string)
+	refreshes bool    // the learner can make a full update
+	broker    *broker // for its clock and retries
+	jobs      chan *publication
+	done      chan struct{}
+	down      chan struct{}
+	version   atomic.Pointer[string]
+	// refused is the publication whose update the store could not build on; the processing goroutine takes it while the publisher is idle.
+	refused *publication
 	errors  atomic.Int64
 	count   atomic.Int64
 }
@@ -38,6 +42,7 @@ const publishTimeout = 30 * time.Second
 
 func startPublisher(ctx context.Context, o *Options, b *broker) *publisher {
 	p := &publisher{to: o.Publisher, trained: o.Trained, broker: b, jobs: make(chan *publication), done: make(chan struct{}, 1), down: make(chan struct{})}
+	_, p.refreshes = o.Learner.(Refresher)
 	p.done <- struct{}{}
 	go p.run(ctx)
 	return p
@@ -70,6 +75,9 @@ func (p *publisher) send(ctx context.Context, j *publication) error {
 				return ctx.Err()
 			}
 			p.errors.Add(1)
+			if p.refreshes && needsFull(err) {
+				return err
+			}
 			in := wait.NextBackOff()
 			p.broker.onRetry(what, err, in)
 			if err := p.broker.clock.Sleep(ctx, in); err != nil {
@@ -89,6 +97,11 @@ func (p *publisher) send(ctx context.Context, j *publication) error {
 	}
 	if err == nil && j.update != nil {
 		err = step("publish the weights", func(ctx context.Context) error { return p.to.Publish(ctx, j.update) })
+		if p.refreshes && needsFull(err) {
+			p.broker.onRetry("publish the weights", err, 0)
+			p.refused = j
+			return nil
+		}
 		if err == nil {
 			p.version.Store(&j.update.Version)
 			p.count.Add(1)
@@ -98,4 +111,10 @@ func (p *publisher) send(ctx context.Context, j *publication) error {
 		}
 	}
 	return err
+}
+
+// needsFull reports whether an error says that only a full update helps: the store lost what a delta builds on.
+func needsFull(err error) bool {
+	var full interface{ NeedFull() bool }
+	return errors.As(err, &full) && full.NeedFull()
 }

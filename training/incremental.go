@@ -190,6 +190,9 @@ func (l *Incremental) Update() (*snapshot.Update, error) {
 	return u, nil
 }
 
+// Full makes the next update a full one: for a store that lost what it held.
+func (l *Incremental) Full() { l.updated = -1 }
+
 // movesAllRows tells whether a step changes rows that its batch does not hold.
 func (l *Incremental) movesAllRows() bool {
 	return l.trainer.Program.Spec().Settings.EmbeddingOptimizer == optim.AdamName

@@ -159,7 +159,7 @@ func (s *Store) replaceHead(ctx context.Context, model, was string, old *Head, h
 		_, err = tx.TxPipelined(ctx, func(p redis.Pipeliner) error {
 			p.Set(ctx, denseKey(model, h.Seq), dense, 0)
 			if old != nil {
-				p.Expire(ctx, denseKey(model, old.Seq), denseGrace)
+				p.Expire(ctx, denseKey(model, old.Seq), grace)
 			}
 			if queue != nil {
 				queue(p)

@@ -15,10 +15,9 @@ import (
 )
 
 const (
-	denseGrace = 2 * time.Minute  // dense values of a version that was replaced
-	deltaLife  = 10 * time.Minute // lists of changed ids: a reader further behind drops its near-cache
-	genGrace   = 5 * time.Minute  // rows of a generation that was replaced, for readers that still hold it
-	halfLife   = 10 * time.Minute // rows of a generation while it is being written: a writer that dies leaves nothing behind
+	deltaLife = 10 * time.Minute // lists of changed ids: a reader further behind drops its near-cache
+	grace     = 20 * time.Second // dense values and rows that were replaced, for readers that still hold them
+	halfLife  = 10 * time.Minute // rows of a generation while it is being written: a writer that dies leaves nothing behind
 )
 
 // Publish writes rows first, then dense weights, then the version pointer: a reader that sees the version finds everything it needs.
@@ -122,7 +121,7 @@ func (s *Store) writeGeneration(ctx context.Context, u *snapshot.Update, g gener
 			return err
 		}
 		s.adopt(u.Model, gen)
-		return s.retire(ctx, u.Model, gen, old)
+		return s.retire(ctx, u.Model, gen)
 	}
 }
 
@@ -152,8 +151,9 @@ func (s *Store) openGeneration(ctx context.Context, model string, gen int64, l *
 	return nil
 }
 
-// retire lets the rows of the generation before live on for a while, and removes those of any other.
-func (s *Store) retire(ctx context.Context, model string, gen int64, old *Head) error {
+// retire gives the rows of all other generations the time to live of readers that still hold them. A generation leaves the list once that is done, so a writer that
+// died between moving the head and this leaves nothing behind either.
+func (s *Store) retire(ctx context.Context, model string, gen int64) error {
 	gens, err := s.c.HGetAll(ctx, gensKey(model)).Result()
 	if err != nil {
 		return fmt.Errorf("list generations: %w", err)
@@ -167,20 +167,9 @@ func (s *Store) retire(ctx context.Context, model string, gen int64, old *Head) 
 		if err := json.Unmarshal([]byte(text), &l); err != nil {
 			return fmt.Errorf("decode the layout of generation %d: %w", g, err)
 		}
-		before := old != nil && old.Gen == g
 		keys := append(l.keys(model, g), unknownKey(model, g), layoutKey(model, g))
-		_, err = s.each(ctx, keys, func(p redis.Pipeliner, key string) {
-			if before {
-				p.Expire(ctx, key, genGrace)
-			} else {
-				p.Unlink(ctx, key)
-			}
-		})
-		if err != nil {
+		if _, err = s.each(ctx, keys, func(p redis.Pipeliner, key string) { p.Expire(ctx, key, grace) }); err != nil {
 			return fmt.Errorf("retire generation %d: %w", g, err)
-		}
-		if before {
-			continue // its entry stays: the next writer removes what the grace has not
 		}
 		if err := s.c.HDel(ctx, gensKey(model), name).Err(); err != nil {
 			return fmt.Errorf("retire generation %d: %w", g, err)

@@ -101,7 +101,7 @@ func TestPublish(t *testing.T) {
 	if !server.Exists(rowKey("m", first.Gen, "emb/item", 0)) {
 		t.Fatal("the generation before is gone at once")
 	}
-	server.FastForward(genGrace + time.Second)
+	server.FastForward(grace + time.Second)
 	if server.Exists(rowKey("m", first.Gen, "emb/item", 0)) || server.Exists(denseKey("m", 2)) {
 		t.Fatal("the generation before and its dense values stay for ever")
 	}

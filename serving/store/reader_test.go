@@ -410,6 +410,23 @@ func TestSeedTogether(t *testing.T) {
 	wantHead(t, s, "a", 1)
 }
 
+// TestLateInsert: a row read before a delta must not enter the near-cache after it.
+func TestLateInsert(t *testing.T) {
+	c := newNearCache([]int{1}, 1<<20)
+	var order shardOrder
+	id, row, masks := []uint64{7}, []float32{1}, []uint64{1}
+	epoch := c.epoch.Load()
+	c.epoch.Add(1) // a refresh begins between the fetch and the insert
+	c.insert(0, epoch, id, []int32{0}, row, masks)
+	if miss := c.read(0, id, row, masks, nil, &order); len(miss) != 1 {
+		t.Fatal("a row of an earlier epoch was inserted")
+	}
+	c.insert(0, c.epoch.Load(), id, []int32{0}, row, masks)
+	if miss := c.read(0, id, row, masks, nil, &order); len(miss) != 0 {
+		t.Fatal("a row of this epoch was not inserted")
+	}
+}
+
 // TestCacheBudget: entries beyond the budget leave, and the working set stays.
 func TestCacheBudget(t *testing.T) {
 	const budget = 64 << 10

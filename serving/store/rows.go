@@ -21,7 +21,8 @@ const (
 
 // writeRows writes the rows of an update into a generation, the unknown rows into their own hash.
 func (s *Store) writeRows(ctx context.Context, u *snapshot.Update, gen int64, l *Layout, progress func(done, total int64)) error {
-	w := rowWriter{s: s, ctx: ctx, u: u, gen: gen, progress: progress, beat: time.Now()}
+	now := time.Now()
+	w := rowWriter{s: s, ctx: ctx, u: u, gen: gen, layout: l, progress: progress, beat: now, kept: now}
 	for _, r := range u.Rows {
 		w.total += int64(len(r.IDs))
 	}
@@ -41,9 +42,11 @@ type rowWriter struct {
 	ctx         context.Context
 	u           *snapshot.Update
 	gen         int64
+	layout      *Layout
 	progress    func(done, total int64)
 	done, total int64
-	beat, told  time.Time
+	beat, kept  time.Time // the lock renewed, the generation's life extended
+	told        time.Time // progress
 	pipe        redis.Pipeliner
 	queued      int
 }
@@ -112,7 +115,23 @@ func (w *rowWriter) flush() error {
 	}
 	if w.u.Full && time.Since(w.beat) > heartbeat {
 		w.beat = time.Now()
-		return w.s.renew(w.ctx, w.u.Model)
+		return w.live()
+	}
+	return nil
+}
+
+// live keeps the writer's lock, and now and then the generation under way from expiring.
+func (w *rowWriter) live() error {
+	if err := w.s.renew(w.ctx, w.u.Model); err != nil {
+		return err
+	}
+	if time.Since(w.kept) < halfLife/3 {
+		return nil
+	}
+	w.kept = time.Now()
+	keys := append(w.layout.keys(w.u.Model, w.gen), unknownKey(w.u.Model, w.gen), layoutKey(w.u.Model, w.gen))
+	if _, err := w.s.each(w.ctx, keys, func(p redis.Pipeliner, key string) { p.Expire(w.ctx, key, halfLife) }); err != nil {
+		return fmt.Errorf("keep generation %d: %w", w.gen, err)
 	}
 	return nil
 }

@@ -153,6 +153,12 @@ func (c *compilation) plan(outputs, wrt []*Node, grads gorgonia.Nodes) (*Plan, e
 			continue
 		}
 		inputs := children(c.expr, n)
+		if o, ok := n.Op().(*output); ok && !c.env.training {
+			if _, ok := o.op.(dropoutOp); ok { // nothing in inference: the value is the input's
+				slot[n] = slot[inputs[0]]
+				continue
+			}
+		}
 		u, index, err := c.useOf(n, inputs)
 		if err != nil {
 			return nil, fmt.Errorf("compile: %w", err)

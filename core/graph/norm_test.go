@@ -146,6 +146,7 @@ func TestDropout(t *testing.T) {
 		b.bind(p)
 		run(t, p)
 		near(t, "inference", b.infer(y), b.value[x].F64, 0)
+		near(t, "inference further on", b.infer(Scale(y, 2)), b.infer(Scale(x, 2)), 0)
 		return p.Value(y).F64
 	}
 	same := func(a, b []float64) (share float64) {

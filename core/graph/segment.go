@@ -239,10 +239,10 @@ func (o segmentSoftmaxOp) runner(e *env) runner {
 }
 
 func segmentSoftmax[T kernel.Float](s *segments, scale float64) runner {
-	return func(in, out []*Tensor) {
-		a, y := data[T](in[0]), data[T](out[0])
+	var a, y []T
+	part := func(from, to int) {
 		offsets := s.offsets()
-		for b := range len(offsets) - 1 {
+		for b := from; b < to; b++ {
 			lo, hi := offsets[b], offsets[b+1]
 			if lo == hi {
 				continue
@@ -258,6 +258,11 @@ func segmentSoftmax[T kernel.Float](s *segments, scale float64) runner {
 			kernel.Exp(yb, yb)
 			kernel.Scale(T(1/kernel.Sum(yb)), yb)
 		}
+	}
+	return func(in, out []*Tensor) {
+		a, y = data[T](in[0]), data[T](out[0])
+		n := len(s.offsets()) - 1
+		kernel.Parallel(n, segmentGrain(n, 8*len(a)), part)
 	}
 }
 
@@ -280,10 +285,10 @@ func (o segmentSoftmaxGrad) runner(e *env) runner {
 }
 
 func segmentSoftmaxBackward[T kernel.Float](s *segments, scale float64) runner {
-	return func(in, out []*Tensor) {
-		y, dy, da := data[T](in[0]), data[T](in[1]), data[T](out[0])
+	var y, dy, da []T
+	part := func(from, to int) {
 		offsets := s.offsets()
-		for b := range len(offsets) - 1 {
+		for b := from; b < to; b++ {
 			lo, hi := offsets[b], offsets[b+1]
 			var dot float64
 			for t := lo; t < hi; t++ {
@@ -293,5 +298,10 @@ func segmentSoftmaxBackward[T kernel.Float](s *segments, scale float64) runner {
 				da[t] = T(scale * float64(y[t]) * (float64(dy[t]) - dot))
 			}
 		}
+	}
+	return func(in, out []*Tensor) {
+		y, dy, da = data[T](in[0]), data[T](in[1]), data[T](out[0])
+		n := len(s.offsets()) - 1
+		kernel.Parallel(n, segmentGrain(n, 4*len(y)), part)
 	}
 }

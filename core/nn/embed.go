@@ -1,6 +1,9 @@
 package nn
 
 import (
+	"fmt"
+	"strings"
+
 	"github.com/millrace/millrace/core/graph"
 )
 
@@ -53,7 +56,7 @@ func (n *Net) EmbedSequence(prefix string, fields []EmbedField, dim int) (*graph
 }
 
 func (n *Net) lookups(prefix string, fields []EmbedField, dim int, r *graph.Ragged) *graph.Node {
-	node := n.Graph.Input(inputName(prefix, fields), len(fields)*dim)
+	node := n.Graph.Input(n.inputName(prefix, fields), len(fields)*dim)
 	for i, f := range fields {
 		l := &Lookup{Table: prefix + "/" + f.Table, Dim: dim, Field: f.Field, Pool: f.Pool, Node: node, Col: i * dim, Ragged: r}
 		if r != nil {
@@ -64,16 +67,18 @@ func (n *Net) lookups(prefix string, fields []EmbedField, dim int, r *graph.Ragg
 	return node
 }
 
-// inputName names the input of some fields: "emb(user,item)".
-func inputName(prefix string, fields []EmbedField) string {
-	name := prefix + "("
-	for i, f := range fields {
-		if i > 0 {
-			name += ","
-		}
-		name += f.Field
+// inputName names the input of some fields: "emb(user,item)", and with a number where it is not the first.
+func (n *Net) inputName(prefix string, fields []EmbedField) string {
+	var names []string
+	for _, f := range fields {
+		names = append(names, f.Field)
 	}
-	return name + ")"
+	name := fmt.Sprintf("%s(%s)", prefix, strings.Join(names, ","))
+	n.inputs[name]++
+	if times := n.inputs[name]; times > 1 {
+		return fmt.Sprintf("%s#%d", name, times)
+	}
+	return name
 }
 
 // Numeric adds an input node for numeric fields and a parameter that turns (value, missing) of each into a vector of dim: [B, len(fields)·dim]; e = value·v + missing·u (AutoInt, CIKM 2019, equation 4, and a vector for missing values).
@@ -83,7 +88,7 @@ func (n *Net) Numeric(prefix string, fields []string, dim int) *graph.Node {
 	for i, f := range fields {
 		names[i].Field = f
 	}
-	x := n.Graph.Input(inputName(prefix+"/numeric", names), 2*len(fields))
+	x := n.Graph.Input(n.inputName(prefix+"/numeric", names), 2*len(fields))
 	n.Dense = append(n.Dense, &Dense{Fields: fields, Node: x})
 	w := n.Param(prefix+"/numeric", 2*len(fields), dim, func(rng func() float64, rows, cols int, dst []float32) {
 		for r := 0; r < rows; r += 2 {

@@ -190,6 +190,9 @@ func TestLookups(t *testing.T) {
 			t.Errorf("lookup %d is %+v, want %+v", i, *n.Lookups[i], w)
 		}
 	}
+	if again := n.Embed("emb", []EmbedField{{Field: "user", Table: "user"}, {Field: "genres", Table: "genre"}}, 8); again == x {
+		t.Error("the same fields looked up again share an input")
+	}
 	if x.Cols != 16 || h.Cols != 16 {
 		t.Errorf("widths %d and %d, want 16", x.Cols, h.Cols)
 	}

@@ -20,7 +20,9 @@ func evalCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "eval --checkpoint DIR --data F…",
 		Short: "Measure a checkpoint on files: AUC, logloss, GAUC",
-		Args:  cobra.NoArgs,
+		Example: `  millrace eval --checkpoint run --data test.csv
+  millrace eval --checkpoint run --data 'days/*.parquet' --json`,
+		Args: cobra.NoArgs,
 	}
 	flags := c.Flags()
 	flags.StringVar(&checkpoint, "checkpoint", "", "a run's folder or a checkpoint folder")

@@ -20,7 +20,9 @@ func predictCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "predict --checkpoint DIR --data F… --out F.parquet|F.csv",
 		Short: "Score files with a checkpoint: one row an input row, in their order",
-		Args:  cobra.NoArgs,
+		Example: `  millrace predict --checkpoint run --data new.csv --out scores.csv
+  millrace predict --checkpoint run --data 'days/*.parquet' --out scores.parquet`,
+		Args: cobra.NoArgs,
 	}
 	flags := c.Flags()
 	flags.StringVar(&checkpoint, "checkpoint", "", "a run's folder or a checkpoint folder")

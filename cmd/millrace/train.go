@@ -36,6 +36,8 @@ func trainCommand() *cobra.Command {
 		Short: "Train a model on files: a checkpoint and a report",
 		Long: "Train a model on files. F… are files, folders and globs; N% is a share of the training files.\n" +
 			"DIR gets checkpoint/ (the best weights by validation), report.html, run.json and state/, from which --resume goes on.",
+		Example: `  millrace train --schema examples/frappe/schema.yaml --model examples/frappe/finalmlp.yaml --train train.csv --valid valid.csv --test test.csv --out run
+  millrace train --schema S.yaml --model M.yaml --train 'clicks/*.parquet' --valid 10% --split-by time --out run --json`,
 		Args: cobra.NoArgs,
 	}
 	flags := c.Flags()

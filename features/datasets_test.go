@@ -97,3 +97,58 @@ func TestLoaderFrappe(t *testing.T) {
 		}
 	}
 }
+
+func TestCensusIncome(t *testing.T) {
+	s := exampleSchema(t, "census-income")
+	f, err := newFitter(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := Open(s, []string{dataFile(t, "census-income/census-income.test.gz")}, ReadOptions{Labels: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	positives := 0
+	for {
+		rec, err := r.Next()
+		if err == io.EOF {
+			break
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = f.add(rec)
+		rec.Release()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, l := range f.batch.Labels[0] {
+			positives += int(l)
+		}
+		if testing.Short() && f.rows > 20000 {
+			return
+		}
+	}
+	if f.rows != 99762 || positives != 6186 || len(s.Fields) != 40 {
+		t.Errorf("%d rows, %d positive, %d fields; want 99762, 6186, 40", f.rows, positives, len(s.Fields))
+	}
+	if n := f.stats().Numeric["dividends"]; n.Count != 99762 || n.Std <= 0 {
+		t.Errorf("dividends: %+v", n)
+	}
+}
+
+func TestIPinYou(t *testing.T) {
+	var text strings.Builder
+	text.WriteString("csv: {format: libfm}\nlabels: [{name: click}]\nfields:\n")
+	for i := range 16 {
+		text.WriteString("  - {name: f" + string(rune('a'+i)) + "}\n")
+	}
+	s := mustSchema(t, text.String())
+	for file, want := range map[string]int64{"train": 26773, "test": 21150} {
+		st, v, err := Fit(s, []string{dataFile(t, "ipinyou-deepctr/"+file+".fm.txt.gz")}, nil, ReadOptions{Labels: true}, nil)
+		if err != nil || st.Rows != want || len(v["fa"]) == 0 {
+			t.Errorf("%s: %+v, %v; want %d rows", file, st, err, want)
+		}
+	}
+}

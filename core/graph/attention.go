@@ -95,7 +95,7 @@ func attentionInput[T kernel.Float](s *segments, act Activation) runner {
 		y = own(y, out[0], rows*cols)
 		m = own(m, out[1], rows*h)
 		kernel.Parallel(batch, segmentGrain(batch, rows*(h+cols)), products)
-		n = max((rows+chunkRows-1)/chunkRows, 1)
+		n = chunks(rows)
 		kernel.Parallel(n, 1, finish)
 	}
 }

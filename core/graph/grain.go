@@ -50,7 +50,7 @@ type chunkSums[T kernel.Float] struct {
 
 // reset prepares zeroed sums of the given width over so many rows.
 func (s *chunkSums[T]) reset(rows, width int) {
-	s.n, s.all, s.width = max((rows+chunkRows-1)/chunkRows, 1), rows, width
+	s.n, s.all, s.width = chunks(rows), rows, width
 	s.sums = resized(s.sums, s.n*width)
 	clear(s.sums)
 }

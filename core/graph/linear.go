@@ -34,19 +34,23 @@ func (o linearOp) runner(e *env) runner {
 	return pick(e, linearForward[float32](o.act), linearForward[float64](o.act))
 }
 
-// Above chunkedRows rows a layer is computed in chunks of chunkRows, each from the product to the activation while it is in the second-level cache,
-// the chunks in parallel. Below, the product itself is parallel.
+// From chunkedRows rows up a layer is computed in chunks, each from the product to the activation while it is in the second-level cache, the
+// chunks in parallel. Below, the product itself is parallel.
 const (
 	chunkRows   = 256
-	chunkedRows = 1024
+	chunkedRows = 256
 )
 
-// chunks returns into how many chunks so many rows are cut.
+// chunks returns into how many chunks so many rows are cut: of chunkRows, or half of that where it would leave few.
 func chunks(rows int) int {
-	if rows < chunkedRows {
+	switch {
+	case rows < chunkedRows:
 		return 1
+	case rows < 8*chunkRows:
+		return (rows + chunkRows/2 - 1) / (chunkRows / 2)
+	default:
+		return (rows + chunkRows - 1) / chunkRows
 	}
-	return (rows + chunkRows - 1) / chunkRows
 }
 
 // chunk returns the rows of chunk i of n.
@@ -55,6 +59,14 @@ func chunk(i, n, rows int) (lo, hi int) { return i * rows / n, (i + 1) * rows / 
 func linearForward[T kernel.Float](act Activation) runner {
 	var x, w, y, b []T
 	var rows, inner, cols, n int
+	var packed *kernel.Packed
+	product := func(lo, hi int) {
+		if packed != nil {
+			kernel.GemmPacked(hi-lo, any(x).([]float32)[lo*inner:], inner, packed, false, any(y).([]float32)[lo*cols:], cols)
+			return
+		}
+		kernel.Gemm(false, false, hi-lo, cols, inner, x[lo*inner:], inner, w, cols, false, y[lo*cols:], cols)
+	}
 	finish := func(lo, hi int) {
 		if b != nil {
 			for r := lo; r < hi; r++ {
@@ -66,13 +78,14 @@ func linearForward[T kernel.Float](act Activation) runner {
 	part := func(first, last int) {
 		for i := first; i < last; i++ {
 			lo, hi := chunk(i, n, rows)
-			kernel.Gemm(false, false, hi-lo, cols, inner, x[lo*inner:], inner, w, cols, false, y[lo*cols:], cols)
+			product(lo, hi)
 			finish(lo, hi)
 		}
 	}
 	return func(in, out []*Tensor) {
 		rows, inner, cols = in[0].Rows, in[0].Cols, in[1].Cols
 		x, w, y, b = data[T](in[0]), data[T](in[1]), data[T](out[0]), nil
+		packed = in[1].packed
 		if len(in) > 2 {
 			b = data[T](in[2])
 		}
@@ -80,7 +93,7 @@ func linearForward[T kernel.Float](act Activation) runner {
 			kernel.Parallel(n, 1, part)
 			return
 		}
-		kernel.Gemm(false, false, rows, cols, inner, x, inner, w, cols, false, y, cols)
+		product(0, rows)
 		if b != nil || act != Identity {
 			kernel.Parallel(rows, rowGrain(cols), finish)
 		}

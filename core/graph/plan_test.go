@@ -337,6 +337,28 @@ func TestNoAllocationInSteadyState(t *testing.T) {
 	}
 }
 
+func TestFrozenWeightsGiveTheSameBits(t *testing.T) {
+	for _, batch := range []int{1, 7, 300} {
+		n := newNet(Float32)
+		p := n.inference(t)
+		lengths := make([]int, batch)
+		for i := range lengths {
+			lengths[i] = i % 5
+		}
+		n.bind(p, 1, lengths...)
+		run(t, p)
+		want := n.bits(p)
+		for _, w := range n.params {
+			w.Freeze()
+		}
+		run(t, p)
+		sameBits(t, "frozen weights", n.bits(p), want)
+		if allocs := testing.AllocsPerRun(10, func() { run(t, p) }); allocs >= 1 {
+			t.Errorf("%v allocations a run", allocs)
+		}
+	}
+}
+
 func TestFloat32FollowsFloat64(t *testing.T) {
 	n32, n64 := newNet(Float32), newNet(Float64)
 	p32, p64 := n32.training(t), n64.training(t)

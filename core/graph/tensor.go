@@ -16,6 +16,16 @@ type Tensor struct {
 	Rows, Cols int
 	F32        []float32
 	F64        []float64
+
+	packed *kernel.Packed // set by Freeze
+}
+
+// Freeze promises that the elements no longer change and lays a float32 weight matrix out for products: Linear is then faster on small batches, by the same bits.
+// It takes as much memory again. Plans on several goroutines may share a frozen tensor.
+func (t *Tensor) Freeze() {
+	if t.F32 != nil && t.Rows > 1 && t.Cols > 1 {
+		t.packed = kernel.Pack(t.Rows, t.Cols, t.F32, t.Cols)
+	}
 }
 
 // NewTensor returns a zeroed [rows, cols] float32 tensor.
@@ -41,7 +51,7 @@ func (t *Tensor) DType() DType {
 
 // Resize sets the shape, keeping the backing array where it is large enough; the contents are undefined afterwards.
 func (t *Tensor) Resize(rows, cols int) {
-	t.Rows, t.Cols = rows, cols
+	t.Rows, t.Cols, t.packed = rows, cols, nil
 	if t.F64 != nil {
 		t.F64 = resized(t.F64, rows*cols)
 	} else {

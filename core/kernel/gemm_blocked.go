@@ -74,18 +74,20 @@ func (g *blocked) release() {
 }
 
 func gemmBlocked(transA, transB bool, m, n, k int, a []float32, lda int, b []float32, ldb int, acc bool, c []float32, ldc int) {
+	inPlace := regionB{depth: k, width: n, from: unsafe.Pointer(&b[0]), step: ldb * float32Size}
+	if !transB && m*n*k < parallelWork {
+		var g blocked
+		g.set(level, m, n, k, a, lda, acc, c, ldc)
+		g.block, g.block.panel = inPlace, g.cols*float32Size
+		g.turnA(transA)
+		g.rowTiles(0, g.tiles)
+		return
+	}
 	g := takeBlocked()
 	defer g.release()
-	g.instructions = level
-	g.rows, g.cols = level.tileShape()
-	g.m, g.n, g.k, g.acc = m, n, k, acc
-	g.a, g.rowA, g.stepA = unsafe.Pointer(&a[0]), lda*float32Size, float32Size
-	if transA {
-		g.rowA, g.stepA = g.stepA, g.rowA
-	}
+	g.set(level, m, n, k, a, lda, acc, c, ldc)
+	g.turnA(transA)
 	g.b, g.ldb, g.transB = b, ldb, transB
-	g.c, g.rowC = unsafe.Pointer(&c[0]), ldc*float32Size
-	g.tiles = (m + g.rows - 1) / g.rows
 	badly := ldb%lineFloats != 0 || ldb%(64*lineFloats) == 0
 	switch {
 	case transB && m <= panelRows:
@@ -94,10 +96,24 @@ func gemmBlocked(transA, transB bool, m, n, k int, a []float32, lda int, b []flo
 	case transB || badly && m >= copyFromRows:
 		g.runPacked()
 	default:
-		g.block = regionB{
-			depth: k, width: n, from: unsafe.Pointer(&b[0]), panel: g.cols * float32Size, step: ldb * float32Size,
-		}
+		g.block, g.block.panel = inPlace, g.cols*float32Size
 		g.run()
+	}
+}
+
+// set fills in everything but B, for an A that is not transposed.
+func (g *blocked) set(s instructions, m, n, k int, a []float32, lda int, acc bool, c []float32, ldc int) {
+	g.instructions = s
+	g.rows, g.cols = s.tileShape()
+	g.m, g.n, g.k, g.acc = m, n, k, acc
+	g.a, g.rowA, g.stepA = unsafe.Pointer(&a[0]), lda*float32Size, float32Size
+	g.c, g.rowC = unsafe.Pointer(&c[0]), ldc*float32Size
+	g.tiles = (m + g.rows - 1) / g.rows
+}
+
+func (g *blocked) turnA(trans bool) {
+	if trans {
+		g.rowA, g.stepA = g.stepA, g.rowA
 	}
 }
 

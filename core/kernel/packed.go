@@ -47,16 +47,20 @@ func GemmPacked(m int, a []float32, lda int, p *Packed, acc bool, c []float32, l
 	}
 	checkMatrix(a, false, m, p.k, lda)
 	checkMatrix(c, false, m, p.n, ldc)
+	_, cols := p.layout.tileShape()
+	block := regionB{
+		depth: p.k, width: p.n, from: unsafe.Pointer(&p.data[0]), panel: cols * p.k * float32Size, step: cols * float32Size,
+	}
+	if m*p.n*p.k < parallelWork {
+		var g blocked
+		g.set(p.layout, m, p.n, p.k, a, lda, acc, c, ldc)
+		g.block = block
+		g.rowTiles(0, g.tiles)
+		return
+	}
 	g := takeBlocked()
 	defer g.release()
-	g.instructions = p.layout
-	g.rows, g.cols = p.layout.tileShape()
-	g.m, g.n, g.k, g.acc = m, p.n, p.k, acc
-	g.a, g.rowA, g.stepA = unsafe.Pointer(&a[0]), lda*float32Size, float32Size
-	g.c, g.rowC = unsafe.Pointer(&c[0]), ldc*float32Size
-	g.tiles = (m + g.rows - 1) / g.rows
-	g.block = regionB{
-		depth: p.k, width: p.n, from: unsafe.Pointer(&p.data[0]), panel: g.cols * p.k * float32Size, step: g.cols * float32Size,
-	}
+	g.set(p.layout, m, p.n, p.k, a, lda, acc, c, ldc)
+	g.block = block
 	g.run()
 }

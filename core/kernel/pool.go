@@ -8,8 +8,8 @@ import (
 
 const (
 	maxThreads     = 256
-	partsPerThread = 4
-	spinRounds     = 200
+	partsPerThread = 4    // ranges for each thread, so that one that was late or interrupted leaves its share to the others
+	spinRounds     = 1000 // about 100 µs: past the usual gap between two products, which waking a parked worker would cost too
 	idleExit       = 100 * time.Millisecond
 )
 
@@ -20,14 +20,18 @@ const (
 // the same ranges one after another on its own goroutine. A panic in a body is raised again in the caller.
 // body escapes: a caller that must not allocate builds it once.
 func Parallel(n, grain int, body func(lo, hi int)) {
-	threads := Threads()
-	parts := cutParts(n, grain, threads)
-	if parts <= 1 {
+	if n < 2*max(grain, 1) {
 		if n > 0 {
 			body(0, n)
 		}
 		return
 	}
+	threads := Threads()
+	if threads == 1 {
+		body(0, n)
+		return
+	}
+	parts := min(n/max(grain, 1), partsPerThread*threads)
 	if !workers.busy.CompareAndSwap(false, true) {
 		for i := range parts {
 			body(i*n/parts, (i+1)*n/parts)
@@ -52,15 +56,6 @@ var (
 	threadSetting atomic.Int32
 	workers       pool
 )
-
-// cutParts returns into how many ranges [0, n) is cut: several a thread, so that a thread that was late or interrupted leaves
-// its share to the others.
-func cutParts(n, grain, threads int) int {
-	if threads == 1 || n < 2*max(grain, 1) {
-		return 1
-	}
-	return min(n/max(grain, 1), partsPerThread*threads)
-}
 
 // pool is the set of workers behind Parallel. Whoever holds busy owns n, parts and body. Each thread has a region of the
 // parts, so that equal calls find their data in the same core's cache; a thread whose region is empty takes from the others.

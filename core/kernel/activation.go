@@ -87,6 +87,61 @@ func Softplus[T Float](dst, x []T) {
 	}
 }
 
+// Relu writes max(x, 0) to dst, len(x) elements; dst may be x. A NaN stays.
+func Relu[T Float](dst, x []T) {
+	dst = dst[:len(x):len(dst)]
+	if vectored[T]() {
+		vectorUnary(opRelu, f32(dst), f32(x))
+		return
+	}
+	for i, v := range x {
+		if v < 0 {
+			v = 0
+		}
+		dst[i] = v
+	}
+}
+
+// ReluGrad writes to dst the gradient dy where the output y of Relu is above zero, and zero elsewhere; len(dy) elements; dst may
+// be dy or y.
+func ReluGrad[T Float](dst, dy, y []T) {
+	dst, y = dst[:len(dy):len(dst)], y[:len(dy):len(y)]
+	if vectored[T]() {
+		vectorBinary(opReluGrad, f32(dst), f32(dy), f32(y))
+		return
+	}
+	for i, v := range dy {
+		if y[i] <= 0 {
+			v = 0
+		}
+		dst[i] = v
+	}
+}
+
+// SigmoidGrad writes dy·y·(1-y) to dst, y being the output of Sigmoid; len(dy) elements; dst may be dy or y.
+func SigmoidGrad[T Float](dst, dy, y []T) {
+	dst, y = dst[:len(dy):len(dst)], y[:len(dy):len(y)]
+	if vectored[T]() {
+		vectorBinary(opSigmoidGrad, f32(dst), f32(dy), f32(y))
+		return
+	}
+	for i, v := range dy {
+		dst[i] = v * ((1 - y[i]) * y[i])
+	}
+}
+
+// TanhGrad writes dy·(1-y²) to dst, y being the output of Tanh; len(dy) elements; dst may be dy or y.
+func TanhGrad[T Float](dst, dy, y []T) {
+	dst, y = dst[:len(dy):len(dst)], y[:len(dy):len(y)]
+	if vectored[T]() {
+		vectorBinary(opTanhGrad, f32(dst), f32(dy), f32(y))
+		return
+	}
+	for i, v := range dy {
+		dst[i] = v * (1 - y[i]*y[i])
+	}
+}
+
 // exp64 is e^x with a relative error below 1e-9: enough for a float32 result to be right to half an ulp and a little.
 // It saturates beyond ±200, where the float32 result is 0 or +Inf.
 func exp64(x float64) float64 {

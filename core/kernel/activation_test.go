@@ -103,6 +103,10 @@ func TestFunctionTails(t *testing.T) {
 		f(t, "softplus", Softplus[float32])
 		f(t, "add", func(dst, x []float32) { Add(dst, x, x) })
 		f(t, "mul", func(dst, x []float32) { Mul(dst, x, x) })
+		f(t, "relu", Relu[float32])
+		f(t, "relu gradient", func(dst, x []float32) { ReluGrad(dst, constant(len(x), 3), x) })
+		f(t, "sigmoid gradient", func(dst, x []float32) { SigmoidGrad(dst, constant(len(x), 3), x) })
+		f(t, "tanh gradient", func(dst, x []float32) { TanhGrad(dst, x, constant(len(x), 0.25)) })
 		f(t, "sub", func(dst, x []float32) { Sub(dst, x, constant(len(x), 0.7)) })
 	})
 }
@@ -113,4 +117,37 @@ func constant(n int, v float32) []float32 {
 		x[i] = v
 	}
 	return x
+}
+
+func TestReluAndGradients(t *testing.T) {
+	nan := float32(math.NaN())
+	eachLevel(t, func(t *testing.T) {
+		x := []float32{-1, 0, 2, nan, float32(math.Inf(1)), float32(math.Inf(-1))}
+		got := make([]float32, len(x))
+		Relu(got, x)
+		for i, want := range []float32{0, 0, 2, nan, float32(math.Inf(1)), 0} {
+			if got[i] != want && !(got[i] != got[i] && want != want) {
+				t.Errorf("relu(%v) = %v, want %v", x[i], got[i], want)
+			}
+		}
+		ReluGrad(got, constant(len(x), 5), x)
+		for i, want := range []float32{0, 0, 5, 5, 5, 0} {
+			if got[i] != want {
+				t.Errorf("gradient of relu at an output of %v is %v, want %v", x[i], got[i], want)
+			}
+		}
+		SigmoidGrad(got[:1], []float32{4}, []float32{0.25})
+		near(t, "gradient of sigmoid", float64(got[0]), 0.75, 1, 0)
+		TanhGrad(got[:1], []float32{4}, []float32{0.5})
+		near(t, "gradient of tanh", float64(got[0]), 3, 1, 0)
+	})
+	d := make([]float64, 1)
+	ReluGrad(d, []float64{4}, []float64{1})
+	near(t, "gradient of relu", d[0], 4, 1, 0)
+	SigmoidGrad(d, []float64{4}, []float64{0.25})
+	near(t, "gradient of sigmoid", d[0], 0.75, 1, 0)
+	TanhGrad(d, []float64{4}, []float64{0.5})
+	near(t, "gradient of tanh", d[0], 3, 1, 0)
+	Relu(d, []float64{-4})
+	near(t, "relu", d[0], 0, 1, 0)
 }

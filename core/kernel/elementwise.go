@@ -1,5 +1,7 @@
 package kernel
 
+import "slices"
+
 // Add writes x + y to dst, len(x) elements; dst may be x or y.
 func Add[T Float](dst, x, y []T) {
 	dst, y = dst[:len(x):len(dst)], y[:len(x):len(y)]
@@ -33,6 +35,27 @@ func Mul[T Float](dst, x, y []T) {
 	}
 	for i, v := range x {
 		dst[i] = v * y[i]
+	}
+}
+
+// MulAdd adds the element-wise product of x and y to dst, len(x) elements.
+func MulAdd[T Float](dst, x, y []T) {
+	dst, y = dst[:len(x):len(dst)], y[:len(x):len(y)]
+	if vectored[T]() {
+		vectorBinary(opMulAdd, f32(dst), f32(x), f32(y))
+		return
+	}
+	for i, v := range x {
+		dst[i] += v * y[i]
+	}
+}
+
+// AddBias adds bias, cols elements, to each row of x [rows, cols] with row stride ld.
+func AddBias[T Float](x []T, bias []T, rows, cols, ld int) {
+	x, bias = slices.Clip(x), bias[:cols:len(bias)]
+	for i := range rows {
+		row := x[i*ld:][:cols]
+		Add(row, row, bias)
 	}
 }
 

@@ -28,6 +28,15 @@ func TestScaleAxpyDotTails(t *testing.T) {
 			}
 			near(t, "axpy", float64(got[i]), want, 1, 1.3e-7)
 		}
+		copy(got, y)
+		MulAdd(got, x[:n], y)
+		for i := range got {
+			want := float64(y[i])
+			if i < n {
+				want += float64(x[i]) * float64(y[i])
+			}
+			near(t, "multiply-add", float64(got[i]), want, 1, 1.3e-7)
+		}
 		copy(got, x)
 		Scale(-1.7, got[:n])
 		for i := range got {
@@ -51,6 +60,29 @@ func TestScaleAxpyDotTails(t *testing.T) {
 		f(t, chunk-1)
 		f(t, chunk+5)
 		f(t, 3*chunk+17)
+	})
+}
+
+func TestAddBias(t *testing.T) {
+	eachLevel(t, func(t *testing.T) {
+		for cols := range 68 {
+			const rows = 3
+			ld := cols + 2
+			x, bias := make([]float32, rows*ld), make([]float32, cols)
+			for j := range bias {
+				bias[j] = float32(j + 1)
+			}
+			AddBias(x, bias, rows, cols, ld)
+			for at, v := range x {
+				want := float32(0)
+				if j := at % ld; j < cols {
+					want = float32(j + 1)
+				}
+				if v != want {
+					t.Fatalf("%d columns: element %d is %v, want %v", cols, at, v, want)
+				}
+			}
+		}
 	})
 }
 

@@ -12,6 +12,7 @@ const (
 	opTanh
 	opLog
 	opSoftplus
+	opRelu
 )
 
 type binaryOp int
@@ -20,6 +21,10 @@ const (
 	opAdd binaryOp = iota
 	opSub
 	opMul
+	opMulAdd
+	opReluGrad
+	opSigmoidGrad
+	opTanhGrad
 )
 
 type totalOp int

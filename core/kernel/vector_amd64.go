@@ -25,6 +25,10 @@ func unaryKernel(op unaryOp, dst, x *float32, n int) {
 		softplusAVX512(dst, x, n)
 	case op == opSoftplus:
 		softplusAVX2(dst, x, n)
+	case op == opRelu && wide:
+		reluAVX512(dst, x, n)
+	case op == opRelu:
+		reluAVX2(dst, x, n)
 	}
 }
 
@@ -43,6 +47,22 @@ func binaryKernel(op binaryOp, dst, x, y *float32, n int) {
 		mulAVX512(dst, x, y, n)
 	case op == opMul:
 		mulAVX2(dst, x, y, n)
+	case op == opMulAdd && wide:
+		mulAddAVX512(dst, x, y, n)
+	case op == opMulAdd:
+		mulAddAVX2(dst, x, y, n)
+	case op == opReluGrad && wide:
+		reluGradAVX512(dst, x, y, n)
+	case op == opReluGrad:
+		reluGradAVX2(dst, x, y, n)
+	case op == opSigmoidGrad && wide:
+		sigmoidGradAVX512(dst, x, y, n)
+	case op == opSigmoidGrad:
+		sigmoidGradAVX2(dst, x, y, n)
+	case op == opTanhGrad && wide:
+		tanhGradAVX512(dst, x, y, n)
+	case op == opTanhGrad:
+		tanhGradAVX2(dst, x, y, n)
 	}
 }
 

@@ -49,6 +49,31 @@ func subAVX2(dst *float32, x *float32, y *float32, n int)
 //go:noescape
 func mulAVX2(dst *float32, x *float32, y *float32, n int)
 
+// reluAVX2 writes max(x, 0) to dst, n elements.
+//
+//go:noescape
+func reluAVX2(dst *float32, x *float32, n int)
+
+// reluGradAVX2 writes x where y is not ≤ 0, else 0, to dst, n elements.
+//
+//go:noescape
+func reluGradAVX2(dst *float32, x *float32, y *float32, n int)
+
+// sigmoidGradAVX2 writes x · y · (1-y) to dst, n elements.
+//
+//go:noescape
+func sigmoidGradAVX2(dst *float32, x *float32, y *float32, n int)
+
+// tanhGradAVX2 writes x · (1-y²) to dst, n elements.
+//
+//go:noescape
+func tanhGradAVX2(dst *float32, x *float32, y *float32, n int)
+
+// mulAddAVX2 adds x · y to dst, n elements.
+//
+//go:noescape
+func mulAddAVX2(dst *float32, x *float32, y *float32, n int)
+
 // scaleAVX2 multiplies x by alpha, n elements.
 //
 //go:noescape

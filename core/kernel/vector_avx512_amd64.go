@@ -49,6 +49,31 @@ func subAVX512(dst *float32, x *float32, y *float32, n int)
 //go:noescape
 func mulAVX512(dst *float32, x *float32, y *float32, n int)
 
+// reluAVX512 writes max(x, 0) to dst, n elements.
+//
+//go:noescape
+func reluAVX512(dst *float32, x *float32, n int)
+
+// reluGradAVX512 writes x where y is not ≤ 0, else 0, to dst, n elements.
+//
+//go:noescape
+func reluGradAVX512(dst *float32, x *float32, y *float32, n int)
+
+// sigmoidGradAVX512 writes x · y · (1-y) to dst, n elements.
+//
+//go:noescape
+func sigmoidGradAVX512(dst *float32, x *float32, y *float32, n int)
+
+// tanhGradAVX512 writes x · (1-y²) to dst, n elements.
+//
+//go:noescape
+func tanhGradAVX512(dst *float32, x *float32, y *float32, n int)
+
+// mulAddAVX512 adds x · y to dst, n elements.
+//
+//go:noescape
+func mulAddAVX512(dst *float32, x *float32, y *float32, n int)
+
 // scaleAVX512 multiplies x by alpha, n elements.
 //
 //go:noescape

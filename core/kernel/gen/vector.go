@@ -37,6 +37,23 @@ func vectors(c *build.Context, s isa) {
 	w.binary("add", "x + y", func() { c.VADDPS(w.v(1), w.v(0), w.v(0)) })
 	w.binary("sub", "x - y", func() { c.VSUBPS(w.v(1), w.v(0), w.v(0)) })
 	w.binary("mul", "x · y", func() { c.VMULPS(w.v(1), w.v(0), w.v(0)) })
+	w.unary("relu", "max(x, 0)", func() {
+		w.zero(c, w.v(1))
+		c.VMAXPS(w.v(0), w.v(1), w.v(0))
+	})
+	w.binary("reluGrad", "x where y is not ≤ 0, else 0,", w.reluGrad)
+	w.binary("sigmoidGrad", "x · y · (1-y)", func() {
+		c.VMOVUPS(w.k("one"), w.v(2))
+		c.VSUBPS(w.v(1), w.v(2), w.v(2))
+		c.VMULPS(w.v(1), w.v(2), w.v(2))
+		c.VMULPS(w.v(2), w.v(0), w.v(0))
+	})
+	w.binary("tanhGrad", "x · (1-y²)", func() {
+		c.VMOVUPS(w.k("one"), w.v(2))
+		c.VFNMADD231PS(w.v(1), w.v(1), w.v(2))
+		c.VMULPS(w.v(2), w.v(0), w.v(0))
+	})
+	w.mulAdd()
 	w.scale()
 	w.axpy()
 	w.dot()
@@ -161,6 +178,32 @@ func (w *vector) axpy() {
 		w.load(w.c, at(reg.RDI), w.v(1), masked)
 		w.c.VFMADD231PS(w.v(2), w.v(0), w.v(1))
 		w.store(w.c, w.v(1), at(reg.RDI), masked)
+	})
+	w.end()
+}
+
+func (w *vector) reluGrad() {
+	const isAbove = operand.U8(6) // not less or equal, or a NaN
+	c := w.c
+	w.zero(c, w.v(2))
+	if w.wide {
+		c.VCMPPS(isAbove, w.v(2), w.v(1), reg.K2)
+		c.VMOVAPS_Z(w.v(0), reg.K2, w.v(0))
+		return
+	}
+	c.VCMPPS(isAbove, w.v(2), w.v(1), w.v(1))
+	c.VANDPS(w.v(1), w.v(0), w.v(0))
+}
+
+func (w *vector) mulAdd() {
+	w.function("mulAdd", "adds x · y to dst, n elements.", "func(dst, x, y *float32, n int)",
+		map[string]reg.GPPhysical{"dst": reg.RDI, "x": reg.RSI, "y": reg.RDX})
+	w.sweep([]reg.GPPhysical{reg.RDI, reg.RSI, reg.RDX}, func(masked bool) {
+		w.load(w.c, at(reg.RSI), w.v(0), masked)
+		w.load(w.c, at(reg.RDX), w.v(1), masked)
+		w.load(w.c, at(reg.RDI), w.v(2), masked)
+		w.c.VFMADD231PS(w.v(1), w.v(0), w.v(2))
+		w.store(w.c, w.v(2), at(reg.RDI), masked)
 	})
 	w.end()
 }

@@ -16,7 +16,7 @@ type feed struct {
 	inputs []*inputNode
 	tables []*tableFeed
 	dense  []denseFeed
-	ragged []raggedFeed
+	ragged []*raggedFeed
 	gather gatherJob
 }
 
@@ -37,7 +37,17 @@ type lookupFeed struct {
 	*nn.Lookup
 	column int
 	input  *inputNode
+	ragged *raggedFeed // of a PoolRagged lookup
 	rows   []uint32
+}
+
+// ids are those to look up: all of the column, or those of one row where all rows share its behaviours.
+func (l *lookupFeed) ids(b *features.Batch) []uint64 {
+	c := &b.Columns[l.column]
+	if l.ragged != nil && l.ragged.shared {
+		return c.IDs[:c.Offsets[1]]
+	}
+	return c.IDs
 }
 
 type denseFeed struct {
@@ -49,6 +59,7 @@ type denseFeed struct {
 type raggedFeed struct {
 	ragged  *graph.Ragged
 	columns []int
+	shared  bool // in this batch all rows have the same behaviours: one user's candidates
 }
 
 func newFeed(p *Program, net *nn.Net) *feed {
@@ -58,10 +69,11 @@ func newFeed(p *Program, net *nn.Net) *feed {
 	}
 	for _, l := range net.Lookups {
 		k := slices.IndexFunc(f.tables, func(t *tableFeed) bool { return t.spec.Name == l.Table })
-		f.tables[k].lookups = append(f.tables[k].lookups, &lookupFeed{Lookup: l, column: p.schema.Field(l.Field), input: f.input(l.Node)})
+		lookup := &lookupFeed{Lookup: l, column: p.schema.Field(l.Field), input: f.input(l.Node)}
 		if l.Pool == nn.PoolRagged {
-			f.addRagged(l.Ragged, p.schema.Field(l.Field))
+			lookup.ragged = f.raggedOf(l.Ragged, lookup.column)
 		}
+		f.tables[k].lookups = append(f.tables[k].lookups, lookup)
 	}
 	for _, d := range net.Dense {
 		var columns []int
@@ -85,16 +97,16 @@ func (f *feed) input(n *graph.Node) *inputNode {
 	return in
 }
 
-func (f *feed) addRagged(r *graph.Ragged, column int) {
-	for i := range f.ragged {
-		if f.ragged[i].ragged == r {
-			if !slices.Contains(f.ragged[i].columns, column) {
-				f.ragged[i].columns = append(f.ragged[i].columns, column)
-			}
-			return
-		}
+func (f *feed) raggedOf(r *graph.Ragged, column int) *raggedFeed {
+	k := slices.IndexFunc(f.ragged, func(o *raggedFeed) bool { return o.ragged == r })
+	if k < 0 {
+		k = len(f.ragged)
+		f.ragged = append(f.ragged, &raggedFeed{ragged: r})
 	}
-	f.ragged = append(f.ragged, raggedFeed{r, []int{column}})
+	if o := f.ragged[k]; !slices.Contains(o.columns, column) {
+		o.columns = append(o.columns, column)
+	}
+	return f.ragged[k]
 }
 
 // bind gives the plan its input tensors.
@@ -104,29 +116,25 @@ func (f *feed) bind(plan *graph.Plan) {
 	}
 }
 
-// prepare checks the batch, sizes the inputs and fills what does not come from tables.
-func (f *feed) prepare(b *features.Batch) error {
+// prepare checks the batch, sizes the inputs and fills what does not come from tables. With share, behaviours that all rows have in common go in once.
+func (f *feed) prepare(b *features.Batch, plan *graph.Plan, share bool) error {
 	if len(b.Columns) != len(f.schema.Fields) {
 		return fmt.Errorf("the batch has %d columns, the schema %d fields", len(b.Columns), len(f.schema.Fields))
 	}
 	for _, t := range f.tables {
 		for _, l := range t.lookups {
 			c := &b.Columns[l.column]
-			rows := b.Rows
 			switch l.Pool {
 			case nn.PoolOne:
 				if len(c.IDs) != b.Rows {
 					return fmt.Errorf("field %s has %d ids for %d rows", l.Field, len(c.IDs), b.Rows)
 				}
-			case nn.PoolRagged:
-				rows = len(c.IDs)
-				fallthrough
 			default:
-				if len(c.Offsets) != b.Rows+1 || int(c.Offsets[b.Rows]) != len(c.IDs) {
+				if len(c.Offsets) != b.Rows+1 || c.Offsets[0] != 0 || int(c.Offsets[b.Rows]) != len(c.IDs) {
 					return fmt.Errorf("field %s has %d offsets and %d ids for %d rows", l.Field, len(c.Offsets), len(c.IDs), b.Rows)
 				}
 			}
-			l.input.tensor.Resize(rows, l.Node.Cols)
+			l.input.tensor.Resize(b.Rows, l.Node.Cols)
 		}
 	}
 	for _, r := range f.ragged {
@@ -136,7 +144,18 @@ func (f *feed) prepare(b *features.Batch) error {
 				return f.unequal(b, r.columns[0], c)
 			}
 		}
-		r.ragged.Offsets = first
+		if r.shared = share && b.Rows > 1 && r.common(b); r.shared {
+			plan.BindShared(r.ragged, b.Rows, int(first[1]))
+		} else {
+			plan.BindOffsets(r.ragged, first)
+		}
+	}
+	for _, t := range f.tables {
+		for _, l := range t.lookups {
+			if l.ragged != nil {
+				l.input.tensor.Resize(len(l.ids(b)), l.Node.Cols)
+			}
+		}
 	}
 	for _, d := range f.dense {
 		d.input.tensor.Resize(b.Rows, 2*len(d.columns))
@@ -152,6 +171,20 @@ func (f *feed) prepare(b *features.Batch) error {
 		}
 	}
 	return nil
+}
+
+// common reports whether every row has the first one's behaviours.
+func (r *raggedFeed) common(b *features.Batch) bool {
+	for _, column := range r.columns {
+		c := &b.Columns[column]
+		first := c.IDs[:c.Offsets[1]]
+		for i := 1; i < b.Rows; i++ {
+			if !slices.Equal(c.IDs[c.Offsets[i]:c.Offsets[i+1]], first) {
+				return false
+			}
+		}
+	}
+	return true
 }
 
 func (f *feed) unequal(b *features.Batch, one, two int) error {

@@ -74,7 +74,7 @@ func (s *Scorer) Score(b *features.Batch, w *Weights, rows Rows, out [][]float32
 		return out, nil
 	}
 	s.bind(w)
-	if err := s.feed.prepare(b); err != nil {
+	if err := s.feed.prepare(b, s.plan, true); err != nil {
 		return out, fmt.Errorf("score: %w", err)
 	}
 	for _, t := range s.feed.tables {
@@ -117,7 +117,7 @@ func (s *Scorer) bind(w *Weights) {
 func (s *Scorer) gather(t *tableFeed, b *features.Batch, rows Rows) error {
 	s.unique.reset()
 	for _, l := range t.lookups {
-		l.rows = s.unique.add(l.rows[:0], b.Columns[l.column].IDs)
+		l.rows = s.unique.add(l.rows[:0], l.ids(b))
 	}
 	n, dim := len(s.unique.ids), t.spec.Dim
 	if cap(s.block.values) < n*dim {

@@ -83,7 +83,7 @@ func (s *Step) Run(b *features.Batch, number uint64) (loss float64, err error) {
 	if b.Rows == 0 {
 		return 0, fmt.Errorf("train step %d: the batch is empty", number)
 	}
-	if err := s.feed.prepare(b); err != nil {
+	if err := s.feed.prepare(b, s.plan, false); err != nil {
 		return 0, fmt.Errorf("train step %d: %w", number, err)
 	}
 	if err := s.fillLabels(b); err != nil {

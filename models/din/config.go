@@ -30,12 +30,14 @@ type Config struct {
 	AttentionOutputActivation  string            `yaml:"attention_output_activation"`
 	AttentionDropout           float64           `yaml:"attention_dropout"`
 	// AttentionScale divides the scores by the root of the behaviour's width before the softmax, as the authors' first code does.
-	AttentionScale bool         `yaml:"attention_scale"`
-	UseSoftmax     bool         `yaml:"din_use_softmax"`
-	NetDropout     models.Rates `yaml:"net_dropout"`
-	BatchNorm      bool         `yaml:"batch_norm"`
-	TargetField    Groups       `yaml:"din_target_field"`
-	SequenceField  Groups       `yaml:"din_sequence_field"`
+	AttentionScale bool `yaml:"attention_scale"`
+	UseSoftmax     bool `yaml:"din_use_softmax"`
+	// TargetProduct joins v_U ∘ q to the tower's input, as the authors' codes do with the pooled history (README.md).
+	TargetProduct bool         `yaml:"din_target_product"`
+	NetDropout    models.Rates `yaml:"net_dropout"`
+	BatchNorm     bool         `yaml:"batch_norm"`
+	TargetField   Groups       `yaml:"din_target_field"`
+	SequenceField Groups       `yaml:"din_sequence_field"`
 }
 
 // Groups are lists of fields, each of which has one attention unit: [[item, category]] joins the two in one unit, [item, category] gives each a unit of its own.

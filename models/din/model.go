@@ -37,7 +37,11 @@ func (m *Model) Build(net *nn.Net, s *features.Schema) ([]*graph.Node, error) {
 		if len(m.units) > 1 {
 			name += strconv.Itoa(i + 1)
 		}
-		x = append(x, m.attention(net, name, u, in, s))
+		v, q := m.attention(net, name, u, in, s)
+		x = append(x, v)
+		if m.TargetProduct {
+			x = append(x, graph.Mul(v, q))
+		}
 	}
 	h := net.MLP("dnn", graph.Concat(x...), nn.MLPSpec{
 		Hidden: m.DNNHiddenUnits, Activation: string(m.DNNActivations), Dropout: m.NetDropout, BatchNorm: m.BatchNorm,
@@ -45,8 +49,8 @@ func (m *Model) Build(net *nn.Net, s *features.Schema) ([]*graph.Node, error) {
 	return models.Heads(net, "out", h, s), nil
 }
 
-// attention returns the interest v_U [B, H], H = d·(sequences of the unit), for the candidate's q [B, H].
-func (m *Model) attention(net *nn.Net, name string, u unit, in *models.Inputs, s *features.Schema) *graph.Node {
+// attention returns the interest v_U [B, H], H = d·(sequences of the unit), and the candidate's q [B, H] it is for.
+func (m *Model) attention(net *nn.Net, name string, u unit, in *models.Inputs, s *features.Schema) (v, candidate *graph.Node) {
 	var sequence []nn.EmbedField
 	var q []*graph.Node
 	for i, f := range u.sequence {
@@ -58,7 +62,7 @@ func (m *Model) attention(net *nn.Net, name string, u unit, in *models.Inputs, s
 		}
 	}
 	k, r := net.EmbedSequence("emb", sequence, m.EmbeddingDim)
-	candidate := q[0]
+	candidate = q[0]
 	if len(q) > 1 {
 		candidate = graph.Concat(q...)
 	}
@@ -69,5 +73,5 @@ func (m *Model) attention(net *nn.Net, name string, u unit, in *models.Inputs, s
 	return net.AttentionUnit(name, candidate, k, r, nn.AttentionSpec{
 		Hidden: m.AttentionHiddenUnits, Activation: string(m.AttentionHiddenActivations), Dropout: m.AttentionDropout,
 		Softmax: m.UseSoftmax, Scale: scale,
-	})
+	}), candidate
 }

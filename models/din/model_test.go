@@ -209,3 +209,24 @@ func TestGradients(t *testing.T) {
 		}
 	}
 }
+
+// TestOneHistoryForAll: candidates that share one history score as they do alone, and as they do beside a row with another history.
+func TestOneHistoryForAll(t *testing.T) {
+	for _, settings := range []string{"din_use_softmax: true\n", "din_use_softmax: false\n"} {
+		for _, h := range [][]uint64{{1, 5, 7, 5}, {2}, nil} {
+			s := scorer(t, strings.Replace(small, "sigmoid", "dice", 1)+settings)
+			all := batch(h, h, h, h)
+			other := batch(h, h, h, h, []uint64{9})
+			for r := range 4 {
+				all.Columns[0].IDs[r], other.Columns[0].IDs[r] = uint64(r+1), uint64(r+1)
+			}
+			together, beside := s(all, nil), s(other, nil)
+			for r := range 4 {
+				one := batch(h)
+				one.Columns[0].IDs[0] = uint64(r + 1)
+				near(t, "alone and with other candidates", s(one, nil)[0], together[r])
+				near(t, "beside another history", beside[r], together[r])
+			}
+		}
+	}
+}

@@ -8,7 +8,6 @@ import (
 	"io"
 	"strconv"
 	"strings"
-
 )
 
 // ScoreRequest and ScoreResponse are the bodies of POST /v1/score.

@@ -28,13 +28,13 @@ type Column struct {
 func (b *Batch) Append(o *Batch, r int) {
 	b.shape(len(o.Columns), len(o.Labels))
 	if o.Weights != nil && b.Weights == nil && b.Rows == 0 {
-		b.Weights = b.weights[:0]
+		b.Weights = resize(b.weights, 0)
 	}
 	if o.Groups != nil && b.Groups == nil && b.Rows == 0 {
-		b.Groups = b.groups[:0]
+		b.Groups = resize(b.groups, 0)
 	}
 	if o.Times != nil && b.Times == nil && b.Rows == 0 {
-		b.Times = b.times[:0]
+		b.Times = resize(b.times, 0)
 	}
 	for i := range o.Columns {
 		from, to := &o.Columns[i], &b.Columns[i]

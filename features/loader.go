@@ -189,7 +189,8 @@ func (l *Loader) Epoch(epoch int, skip int) (*Epoch, error) {
 		return l.start(l.fromMemory(random, skip)), nil
 	}
 	files := append([]string(nil), l.files...)
-	if l.options.Shuffle {
+	shuffle := l.options.Shuffle && l.options.BufferRows > 0
+	if shuffle {
 		random.Shuffle(len(files), func(i, j int) { files[i], files[j] = files[j], files[i] })
 	}
 	s, err := l.stream(files)
@@ -197,7 +198,7 @@ func (l *Loader) Epoch(epoch int, skip int) (*Epoch, error) {
 		return nil, err
 	}
 	p := &passer{loader: l, stream: s, random: random, skip: skip}
-	if l.options.Shuffle && l.options.BufferRows > 0 {
+	if shuffle {
 		p.slots = make([][]byte, 0, l.options.BufferRows)
 	}
 	return l.start(p), nil

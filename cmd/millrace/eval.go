@@ -44,10 +44,10 @@ func evalCommand() *cobra.Command {
 		if err != nil {
 			return requestErrors(err)
 		}
-		fmt.Fprintf(c.ErrOrStderr(), "%d rows: AUC %.6f, logloss %.6f, GAUC %.6f\n", r.Rows, r.AUC, r.Logloss, r.GAUC)
+		fmt.Fprintf(c.ErrOrStderr(), "%d rows: %s\n", r.Rows, metrics(r.TaskFigures))
 		for _, l := range cp.Schema.Labels {
 			if t, ok := r.Tasks[l.Name]; ok {
-				fmt.Fprintf(c.ErrOrStderr(), "  %s: AUC %.6f, logloss %.6f, GAUC %.6f\n", l.Name, t.AUC, t.Logloss, t.GAUC)
+				fmt.Fprintf(c.ErrOrStderr(), "  %s: %s\n", l.Name, metrics(t))
 			}
 		}
 		return printJSON(c.OutOrStdout(), asJSON, r)

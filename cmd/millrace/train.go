@@ -1,11 +1,11 @@
 package main
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"strings"
 	"time"
@@ -159,10 +159,24 @@ func readSpec(schemaFile, modelFile string) (*features.Schema, *models.Spec, err
 }
 
 func (f *trainFlags) summary(w io.Writer, r *training.Result) {
-	fmt.Fprintf(w, "%s: AUC %.6f, logloss %.6f, GAUC %.6f; best epoch %d of %d; %d rows at %.0f a second, %.1f s in all\n",
-		r.Split, r.AUC, r.Logloss, r.GAUC, r.BestEpoch, r.Epochs, r.Rows, r.RowsPerSecond, r.Seconds)
+	fmt.Fprintf(w, "%s: %s; best epoch %d of %d; %d rows at %.0f a second, %.1f s in all\n",
+		r.Split, metrics(r.TaskFigures), r.BestEpoch, r.Epochs, r.Rows, r.RowsPerSecond, r.Seconds)
 	fmt.Fprintf(w, "parameters: %d; FuxiCTR would count %d, for it keeps a padding row in every embedding table\n", r.Parameters, r.ParametersFuxiCTR)
 	fmt.Fprintf(w, "checkpoint, report.html and run.json are in %s\n", f.out)
+}
+
+// metrics is a line of figures for people; those that are undefined stay out.
+func metrics(f training.TaskFigures) string {
+	var out []string
+	for _, m := range []struct {
+		name  string
+		value training.Figure
+	}{{"AUC", f.AUC}, {"logloss", f.Logloss}, {"GAUC", f.GAUC}} {
+		if !math.IsNaN(float64(m.value)) {
+			out = append(out, fmt.Sprintf("%s %.6f", m.name, m.value))
+		}
+	}
+	return strings.Join(out, ", ")
 }
 
 // files splits values at commas where no file of the whole name exists.
@@ -208,9 +222,4 @@ func printJSON(w io.Writer, wanted bool, v any) error {
 		return fmt.Errorf("write the figures: %w", err)
 	}
 	return nil
-}
-
-// stopped reports whether the command ended because its context did.
-func stopped(ctx context.Context, err error) bool {
-	return ctx.Err() != nil && errors.Is(err, context.Cause(ctx))
 }

@@ -84,8 +84,7 @@ func (x *watcher) Epoch(e training.EpochFigures) {
 		mark = "  best so far"
 	}
 	x.endBar()
-	x.line("epoch %d: loss %.5f (L2 %.5f), valid AUC %.6f, logloss %.6f, GAUC %.6f, learning rate %g%s\n",
-		e.Epoch, e.Loss, e.L2, e.Valid.AUC, e.Valid.Logloss, e.Valid.GAUC, e.LearningRate, mark)
+	x.line("epoch %d: loss %.5f (L2 %.5f), valid %s, learning rate %.3g%s\n", e.Epoch, e.Loss, e.L2, metrics(e.Valid.TaskFigures), e.LearningRate, mark)
 	x.told = x.now()
 }
 

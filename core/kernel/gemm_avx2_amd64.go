@@ -19,6 +19,11 @@ func gemm16MaskedAVX2(rows int, k int, a *float32, rowA int, stepA int, b *float
 //go:noescape
 func gemm8MaskedAVX2(rows int, k int, a *float32, rowA int, stepA int, b *float32, stepB int, c *float32, rowC int, acc bool, lanes int)
 
+// gemmWide1AVX2 computes a tile of C of 1 rows and vectors vectors, 1 to 10, of the last of which only the first lanes columns are touched. Strides are in bytes.
+//
+//go:noescape
+func gemmWide1AVX2(vectors int, k int, a *float32, rowA int, stepA int, b *float32, stepB int, c *float32, rowC int, acc bool, lanes int)
+
 // transpose8AVX2 writes the transpose of src, 8 rows of 8·blocks elements, to dst. Strides are in bytes.
 //
 //go:noescape

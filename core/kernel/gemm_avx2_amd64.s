@@ -2217,6 +2217,484 @@ rows6_store:
 	VZEROUPPER
 	RET
 
+// func gemmWide1AVX2(vectors int, k int, a *float32, rowA int, stepA int, b *float32, stepB int, c *float32, rowC int, acc bool, lanes int)
+// Requires: AVX, FMA3
+TEXT ·gemmWide1AVX2(SB), NOSPLIT, $0-88
+	MOVQ    lanes+80(FP), AX
+	NEGQ    AX
+	LEAQ    laneMask<>+0(SB), R15
+	VMOVUPS 32(R15)(AX*4), Y15
+	MOVQ    k+8(FP), CX
+	MOVQ    a+16(FP), SI
+	MOVQ    rowA+24(FP), R8
+	MOVQ    stepA+32(FP), R12
+	MOVQ    b+40(FP), DI
+	MOVQ    stepB+48(FP), R13
+	MOVQ    c+56(FP), DX
+	MOVQ    rowC+64(FP), BX
+	MOVQ    vectors+0(FP), AX
+	CMPQ    AX, $0x0a
+	JE      vectors10
+	CMPQ    AX, $0x09
+	JE      vectors9
+	CMPQ    AX, $0x08
+	JE      vectors8
+	CMPQ    AX, $0x07
+	JE      vectors7
+	CMPQ    AX, $0x06
+	JE      vectors6
+	CMPQ    AX, $0x05
+	JE      vectors5
+	CMPQ    AX, $0x04
+	JE      vectors4
+	CMPQ    AX, $0x03
+	JE      vectors3
+	CMPQ    AX, $0x02
+	JE      vectors2
+	MOVB    acc+72(FP), AL
+	TESTB   AL, AL
+	JNE     vectors1load
+	VXORPS  Y0, Y0, Y0
+	JMP     vectors1loop
+
+vectors1load:
+	VMASKMOVPS (DX), Y15, Y0
+
+vectors1loop:
+	VBROADCASTSS (SI), Y11
+	VMASKMOVPS   (DI), Y15, Y10
+	VFMADD231PS  Y10, Y11, Y0
+	ADDQ         R12, SI
+	ADDQ         R13, DI
+	DECQ         CX
+	JNE          vectors1loop
+	VMASKMOVPS   Y0, Y15, (DX)
+	VZEROUPPER
+	RET
+
+vectors2:
+	MOVB   acc+72(FP), AL
+	TESTB  AL, AL
+	JNE    vectors2load
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	JMP    vectors2loop
+
+vectors2load:
+	VMOVUPS    (DX), Y0
+	VMASKMOVPS 32(DX), Y15, Y1
+
+vectors2loop:
+	VBROADCASTSS (SI), Y11
+	VMOVUPS      (DI), Y10
+	VFMADD231PS  Y10, Y11, Y0
+	VMASKMOVPS   32(DI), Y15, Y10
+	VFMADD231PS  Y10, Y11, Y1
+	ADDQ         R12, SI
+	ADDQ         R13, DI
+	DECQ         CX
+	JNE          vectors2loop
+	VMOVUPS      Y0, (DX)
+	VMASKMOVPS   Y1, Y15, 32(DX)
+	VZEROUPPER
+	RET
+
+vectors3:
+	MOVB   acc+72(FP), AL
+	TESTB  AL, AL
+	JNE    vectors3load
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	JMP    vectors3loop
+
+vectors3load:
+	VMOVUPS    (DX), Y0
+	VMOVUPS    32(DX), Y1
+	VMASKMOVPS 64(DX), Y15, Y2
+
+vectors3loop:
+	VBROADCASTSS (SI), Y11
+	VMOVUPS      (DI), Y10
+	VFMADD231PS  Y10, Y11, Y0
+	VMOVUPS      32(DI), Y10
+	VFMADD231PS  Y10, Y11, Y1
+	VMASKMOVPS   64(DI), Y15, Y10
+	VFMADD231PS  Y10, Y11, Y2
+	ADDQ         R12, SI
+	ADDQ         R13, DI
+	DECQ         CX
+	JNE          vectors3loop
+	VMOVUPS      Y0, (DX)
+	VMOVUPS      Y1, 32(DX)
+	VMASKMOVPS   Y2, Y15, 64(DX)
+	VZEROUPPER
+	RET
+
+vectors4:
+	MOVB   acc+72(FP), AL
+	TESTB  AL, AL
+	JNE    vectors4load
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	JMP    vectors4loop
+
+vectors4load:
+	VMOVUPS    (DX), Y0
+	VMOVUPS    32(DX), Y1
+	VMOVUPS    64(DX), Y2
+	VMASKMOVPS 96(DX), Y15, Y3
+
+vectors4loop:
+	VBROADCASTSS (SI), Y11
+	VMOVUPS      (DI), Y10
+	VFMADD231PS  Y10, Y11, Y0
+	VMOVUPS      32(DI), Y10
+	VFMADD231PS  Y10, Y11, Y1
+	VMOVUPS      64(DI), Y10
+	VFMADD231PS  Y10, Y11, Y2
+	VMASKMOVPS   96(DI), Y15, Y10
+	VFMADD231PS  Y10, Y11, Y3
+	ADDQ         R12, SI
+	ADDQ         R13, DI
+	DECQ         CX
+	JNE          vectors4loop
+	VMOVUPS      Y0, (DX)
+	VMOVUPS      Y1, 32(DX)
+	VMOVUPS      Y2, 64(DX)
+	VMASKMOVPS   Y3, Y15, 96(DX)
+	VZEROUPPER
+	RET
+
+vectors5:
+	MOVB   acc+72(FP), AL
+	TESTB  AL, AL
+	JNE    vectors5load
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	JMP    vectors5loop
+
+vectors5load:
+	VMOVUPS    (DX), Y0
+	VMOVUPS    32(DX), Y1
+	VMOVUPS    64(DX), Y2
+	VMOVUPS    96(DX), Y3
+	VMASKMOVPS 128(DX), Y15, Y4
+
+vectors5loop:
+	VBROADCASTSS (SI), Y11
+	VMOVUPS      (DI), Y10
+	VFMADD231PS  Y10, Y11, Y0
+	VMOVUPS      32(DI), Y10
+	VFMADD231PS  Y10, Y11, Y1
+	VMOVUPS      64(DI), Y10
+	VFMADD231PS  Y10, Y11, Y2
+	VMOVUPS      96(DI), Y10
+	VFMADD231PS  Y10, Y11, Y3
+	VMASKMOVPS   128(DI), Y15, Y10
+	VFMADD231PS  Y10, Y11, Y4
+	ADDQ         R12, SI
+	ADDQ         R13, DI
+	DECQ         CX
+	JNE          vectors5loop
+	VMOVUPS      Y0, (DX)
+	VMOVUPS      Y1, 32(DX)
+	VMOVUPS      Y2, 64(DX)
+	VMOVUPS      Y3, 96(DX)
+	VMASKMOVPS   Y4, Y15, 128(DX)
+	VZEROUPPER
+	RET
+
+vectors6:
+	MOVB   acc+72(FP), AL
+	TESTB  AL, AL
+	JNE    vectors6load
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	JMP    vectors6loop
+
+vectors6load:
+	VMOVUPS    (DX), Y0
+	VMOVUPS    32(DX), Y1
+	VMOVUPS    64(DX), Y2
+	VMOVUPS    96(DX), Y3
+	VMOVUPS    128(DX), Y4
+	VMASKMOVPS 160(DX), Y15, Y5
+
+vectors6loop:
+	VBROADCASTSS (SI), Y11
+	VMOVUPS      (DI), Y10
+	VFMADD231PS  Y10, Y11, Y0
+	VMOVUPS      32(DI), Y10
+	VFMADD231PS  Y10, Y11, Y1
+	VMOVUPS      64(DI), Y10
+	VFMADD231PS  Y10, Y11, Y2
+	VMOVUPS      96(DI), Y10
+	VFMADD231PS  Y10, Y11, Y3
+	VMOVUPS      128(DI), Y10
+	VFMADD231PS  Y10, Y11, Y4
+	VMASKMOVPS   160(DI), Y15, Y10
+	VFMADD231PS  Y10, Y11, Y5
+	ADDQ         R12, SI
+	ADDQ         R13, DI
+	DECQ         CX
+	JNE          vectors6loop
+	VMOVUPS      Y0, (DX)
+	VMOVUPS      Y1, 32(DX)
+	VMOVUPS      Y2, 64(DX)
+	VMOVUPS      Y3, 96(DX)
+	VMOVUPS      Y4, 128(DX)
+	VMASKMOVPS   Y5, Y15, 160(DX)
+	VZEROUPPER
+	RET
+
+vectors7:
+	MOVB   acc+72(FP), AL
+	TESTB  AL, AL
+	JNE    vectors7load
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	JMP    vectors7loop
+
+vectors7load:
+	VMOVUPS    (DX), Y0
+	VMOVUPS    32(DX), Y1
+	VMOVUPS    64(DX), Y2
+	VMOVUPS    96(DX), Y3
+	VMOVUPS    128(DX), Y4
+	VMOVUPS    160(DX), Y5
+	VMASKMOVPS 192(DX), Y15, Y6
+
+vectors7loop:
+	VBROADCASTSS (SI), Y11
+	VMOVUPS      (DI), Y10
+	VFMADD231PS  Y10, Y11, Y0
+	VMOVUPS      32(DI), Y10
+	VFMADD231PS  Y10, Y11, Y1
+	VMOVUPS      64(DI), Y10
+	VFMADD231PS  Y10, Y11, Y2
+	VMOVUPS      96(DI), Y10
+	VFMADD231PS  Y10, Y11, Y3
+	VMOVUPS      128(DI), Y10
+	VFMADD231PS  Y10, Y11, Y4
+	VMOVUPS      160(DI), Y10
+	VFMADD231PS  Y10, Y11, Y5
+	VMASKMOVPS   192(DI), Y15, Y10
+	VFMADD231PS  Y10, Y11, Y6
+	ADDQ         R12, SI
+	ADDQ         R13, DI
+	DECQ         CX
+	JNE          vectors7loop
+	VMOVUPS      Y0, (DX)
+	VMOVUPS      Y1, 32(DX)
+	VMOVUPS      Y2, 64(DX)
+	VMOVUPS      Y3, 96(DX)
+	VMOVUPS      Y4, 128(DX)
+	VMOVUPS      Y5, 160(DX)
+	VMASKMOVPS   Y6, Y15, 192(DX)
+	VZEROUPPER
+	RET
+
+vectors8:
+	MOVB   acc+72(FP), AL
+	TESTB  AL, AL
+	JNE    vectors8load
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	JMP    vectors8loop
+
+vectors8load:
+	VMOVUPS    (DX), Y0
+	VMOVUPS    32(DX), Y1
+	VMOVUPS    64(DX), Y2
+	VMOVUPS    96(DX), Y3
+	VMOVUPS    128(DX), Y4
+	VMOVUPS    160(DX), Y5
+	VMOVUPS    192(DX), Y6
+	VMASKMOVPS 224(DX), Y15, Y7
+
+vectors8loop:
+	VBROADCASTSS (SI), Y11
+	VMOVUPS      (DI), Y10
+	VFMADD231PS  Y10, Y11, Y0
+	VMOVUPS      32(DI), Y10
+	VFMADD231PS  Y10, Y11, Y1
+	VMOVUPS      64(DI), Y10
+	VFMADD231PS  Y10, Y11, Y2
+	VMOVUPS      96(DI), Y10
+	VFMADD231PS  Y10, Y11, Y3
+	VMOVUPS      128(DI), Y10
+	VFMADD231PS  Y10, Y11, Y4
+	VMOVUPS      160(DI), Y10
+	VFMADD231PS  Y10, Y11, Y5
+	VMOVUPS      192(DI), Y10
+	VFMADD231PS  Y10, Y11, Y6
+	VMASKMOVPS   224(DI), Y15, Y10
+	VFMADD231PS  Y10, Y11, Y7
+	ADDQ         R12, SI
+	ADDQ         R13, DI
+	DECQ         CX
+	JNE          vectors8loop
+	VMOVUPS      Y0, (DX)
+	VMOVUPS      Y1, 32(DX)
+	VMOVUPS      Y2, 64(DX)
+	VMOVUPS      Y3, 96(DX)
+	VMOVUPS      Y4, 128(DX)
+	VMOVUPS      Y5, 160(DX)
+	VMOVUPS      Y6, 192(DX)
+	VMASKMOVPS   Y7, Y15, 224(DX)
+	VZEROUPPER
+	RET
+
+vectors9:
+	MOVB   acc+72(FP), AL
+	TESTB  AL, AL
+	JNE    vectors9load
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	VXORPS Y8, Y8, Y8
+	JMP    vectors9loop
+
+vectors9load:
+	VMOVUPS    (DX), Y0
+	VMOVUPS    32(DX), Y1
+	VMOVUPS    64(DX), Y2
+	VMOVUPS    96(DX), Y3
+	VMOVUPS    128(DX), Y4
+	VMOVUPS    160(DX), Y5
+	VMOVUPS    192(DX), Y6
+	VMOVUPS    224(DX), Y7
+	VMASKMOVPS 256(DX), Y15, Y8
+
+vectors9loop:
+	VBROADCASTSS (SI), Y11
+	VMOVUPS      (DI), Y10
+	VFMADD231PS  Y10, Y11, Y0
+	VMOVUPS      32(DI), Y10
+	VFMADD231PS  Y10, Y11, Y1
+	VMOVUPS      64(DI), Y10
+	VFMADD231PS  Y10, Y11, Y2
+	VMOVUPS      96(DI), Y10
+	VFMADD231PS  Y10, Y11, Y3
+	VMOVUPS      128(DI), Y10
+	VFMADD231PS  Y10, Y11, Y4
+	VMOVUPS      160(DI), Y10
+	VFMADD231PS  Y10, Y11, Y5
+	VMOVUPS      192(DI), Y10
+	VFMADD231PS  Y10, Y11, Y6
+	VMOVUPS      224(DI), Y10
+	VFMADD231PS  Y10, Y11, Y7
+	VMASKMOVPS   256(DI), Y15, Y10
+	VFMADD231PS  Y10, Y11, Y8
+	ADDQ         R12, SI
+	ADDQ         R13, DI
+	DECQ         CX
+	JNE          vectors9loop
+	VMOVUPS      Y0, (DX)
+	VMOVUPS      Y1, 32(DX)
+	VMOVUPS      Y2, 64(DX)
+	VMOVUPS      Y3, 96(DX)
+	VMOVUPS      Y4, 128(DX)
+	VMOVUPS      Y5, 160(DX)
+	VMOVUPS      Y6, 192(DX)
+	VMOVUPS      Y7, 224(DX)
+	VMASKMOVPS   Y8, Y15, 256(DX)
+	VZEROUPPER
+	RET
+
+vectors10:
+	MOVB   acc+72(FP), AL
+	TESTB  AL, AL
+	JNE    vectors10load
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	VXORPS Y8, Y8, Y8
+	VXORPS Y9, Y9, Y9
+	JMP    vectors10loop
+
+vectors10load:
+	VMOVUPS    (DX), Y0
+	VMOVUPS    32(DX), Y1
+	VMOVUPS    64(DX), Y2
+	VMOVUPS    96(DX), Y3
+	VMOVUPS    128(DX), Y4
+	VMOVUPS    160(DX), Y5
+	VMOVUPS    192(DX), Y6
+	VMOVUPS    224(DX), Y7
+	VMOVUPS    256(DX), Y8
+	VMASKMOVPS 288(DX), Y15, Y9
+
+vectors10loop:
+	VBROADCASTSS (SI), Y11
+	VMOVUPS      (DI), Y10
+	VFMADD231PS  Y10, Y11, Y0
+	VMOVUPS      32(DI), Y10
+	VFMADD231PS  Y10, Y11, Y1
+	VMOVUPS      64(DI), Y10
+	VFMADD231PS  Y10, Y11, Y2
+	VMOVUPS      96(DI), Y10
+	VFMADD231PS  Y10, Y11, Y3
+	VMOVUPS      128(DI), Y10
+	VFMADD231PS  Y10, Y11, Y4
+	VMOVUPS      160(DI), Y10
+	VFMADD231PS  Y10, Y11, Y5
+	VMOVUPS      192(DI), Y10
+	VFMADD231PS  Y10, Y11, Y6
+	VMOVUPS      224(DI), Y10
+	VFMADD231PS  Y10, Y11, Y7
+	VMOVUPS      256(DI), Y10
+	VFMADD231PS  Y10, Y11, Y8
+	VMASKMOVPS   288(DI), Y15, Y10
+	VFMADD231PS  Y10, Y11, Y9
+	ADDQ         R12, SI
+	ADDQ         R13, DI
+	DECQ         CX
+	JNE          vectors10loop
+	VMOVUPS      Y0, (DX)
+	VMOVUPS      Y1, 32(DX)
+	VMOVUPS      Y2, 64(DX)
+	VMOVUPS      Y3, 96(DX)
+	VMOVUPS      Y4, 128(DX)
+	VMOVUPS      Y5, 160(DX)
+	VMOVUPS      Y6, 192(DX)
+	VMOVUPS      Y7, 224(DX)
+	VMOVUPS      Y8, 256(DX)
+	VMASKMOVPS   Y9, Y15, 288(DX)
+	VZEROUPPER
+	RET
+
 // func transpose8AVX2(dst *float32, dstRow int, src *float32, srcRow int, blocks int)
 // Requires: AVX
 TEXT ·transpose8AVX2(SB), NOSPLIT, $0-40

@@ -34,6 +34,16 @@ func gemm16AVX512(rows int, k int, a *float32, rowA int, stepA int, b *float32, 
 //go:noescape
 func gemm16MaskedAVX512(rows int, k int, a *float32, rowA int, stepA int, b *float32, stepB int, c *float32, rowC int, acc bool, lanes int)
 
+// gemmWide1AVX512 computes a tile of C of 1 rows and vectors vectors, 1 to 15, of the last of which only the first lanes columns are touched. Strides are in bytes.
+//
+//go:noescape
+func gemmWide1AVX512(vectors int, k int, a *float32, rowA int, stepA int, b *float32, stepB int, c *float32, rowC int, acc bool, lanes int)
+
+// gemmWide2AVX512 computes a tile of C of 2 rows and vectors vectors, 1 to 12, of the last of which only the first lanes columns are touched. Strides are in bytes.
+//
+//go:noescape
+func gemmWide2AVX512(vectors int, k int, a *float32, rowA int, stepA int, b *float32, stepB int, c *float32, rowC int, acc bool, lanes int)
+
 // transpose16AVX512 writes the transpose of src, 16 rows of 16·blocks elements, to dst. Strides are in bytes.
 //
 //go:noescape

@@ -4,9 +4,9 @@ import "unsafe"
 
 // The blocked product runs the register tiles of one instruction set over C: rows are cut into balanced tiles, columns into
 // panels as wide as the tile, k into blocks whose rows of A and B stay in the second-level cache. A is read in place through
-// two strides, whether transposed or not. B is read in place unless it is transposed or its rows lie badly. Then it is packed
-// into contiguous panels: with few rows panel by panel, each used at once by the thread that packed it; with many block by
-// block, by all threads, before any multiplies.
+// two strides, whether transposed or not. B is read in place unless it is transposed or its rows lie badly. Then it is packed:
+// with few rows panel by panel, each used at once by the thread that packed it; with many block by block, by all threads,
+// before any multiplies.
 const (
 	blockDepth   = 512     // steps of k in a block
 	blockTiles   = 24      // row tiles that share a panel of B before the next panel is taken
@@ -26,6 +26,19 @@ func (s instructions) tileShape() (rows, cols int) {
 	}
 	return 6, 16
 }
+
+// wideRows is up to how many rows there are tiles wider than a panel, and wideCols how wide they are.
+func (s instructions) wideRows() int { return [...]int{portable: 0, avx2: 1, avx512: 2}[s] }
+
+func (s instructions) wideCols(rows int) int {
+	if s == avx512 {
+		return (6 - rows) * 48
+	}
+	return 80
+}
+
+// strip is the width of the strips that B is packed in.
+func (s instructions) strip() int { return s.wideCols(1) }
 
 // blocked is one product in work; it is kept for reuse, so that a product allocates nothing.
 type blocked struct {
@@ -49,12 +62,33 @@ type blocked struct {
 	byRows, byCols, packing, packed func(lo, hi int)
 }
 
-// regionB is the part of op(B) being multiplied: steps p to p+depth of k, columns j to j+width. Panel i of it starts at
-// from + i·panel bytes.
+// regionB is the part of op(B) being multiplied: steps p to p+depth of k, columns j to j+width. It lies at from, in place with
+// step bytes between rows, or packed when strip is set: strips of that many columns, each contiguous with rows as long as the
+// strip is wide. A strip is as wide as the widest tile, which reads it straight through; the last may be narrower.
 type regionB struct {
 	p, depth, j, width int
 	from               unsafe.Pointer
-	panel, step        int // bytes from panel to panel, and from step to step of k
+	step, strip        int
+}
+
+// at returns where the row p of the region has its column j, and the bytes to the next row.
+func (r *regionB) at(p, j int) (unsafe.Pointer, int) {
+	if r.strip == 0 {
+		return unsafe.Add(r.from, p*r.step+j*float32Size), r.step
+	}
+	start := j / r.strip * r.strip
+	wide := r.stripWidth(start)
+	return unsafe.Add(r.from, (start*r.depth+p*wide+j-start)*float32Size), wide * float32Size
+}
+
+// stripWidth is the width of the strip that starts at column j, whole cache lines.
+func (r *regionB) stripWidth(j int) int {
+	return min(r.strip, (r.width-j+lineFloats-1)/lineFloats*lineFloats)
+}
+
+// packedSize is the number of floats that the region takes packed.
+func (r *regionB) packedSize() int {
+	return r.depth * ((r.width + lineFloats - 1) / lineFloats * lineFloats)
 }
 
 var idleBlocked freeList[blocked]
@@ -78,7 +112,7 @@ func gemmBlocked(transA, transB bool, m, n, k int, a []float32, lda int, b []flo
 	if !transB && m*n*k < parallelWork {
 		var g blocked
 		g.set(level, m, n, k, a, lda, acc, c, ldc)
-		g.block, g.block.panel = inPlace, g.cols*float32Size
+		g.block = inPlace
 		g.turnA(transA)
 		g.rowTiles(0, g.tiles)
 		return
@@ -96,7 +130,7 @@ func gemmBlocked(transA, transB bool, m, n, k int, a []float32, lda int, b []flo
 	case transB || badly && m >= copyFromRows:
 		g.runPacked()
 	default:
-		g.block, g.block.panel = inPlace, g.cols*float32Size
+		g.block = inPlace
 		g.run()
 	}
 }
@@ -131,17 +165,17 @@ func (g *blocked) share(panels func(lo, hi int)) {
 // runPacked multiplies block by block of B, each packed first.
 func (g *blocked) runPacked() {
 	depth := min(g.k, blockDepth)
-	width := min(g.n, max(1, packedFloats/depth/g.cols)*g.cols)
-	panels := (width + g.cols - 1) / g.cols
-	if need := panels*g.cols*depth + lineFloats; cap(g.pack) < need {
+	strip := g.strip()
+	width := min(g.n, max(1, packedFloats/depth/strip)*strip)
+	whole := regionB{depth: depth, width: width, strip: strip}
+	if need := whole.packedSize() + lineFloats; cap(g.pack) < need {
 		g.pack = make([]float32, need)
 	}
 	buf := aligned(g.pack[:cap(g.pack)])
 	for j := 0; j < g.n; j += width {
 		for p := 0; p < g.k; p += depth {
-			r := regionB{p: p, depth: min(depth, g.k-p), j: j, width: min(width, g.n-j), from: unsafe.Pointer(&buf[0])}
-			r.step, r.panel = g.cols*float32Size, g.cols*r.depth*float32Size
-			g.block = r
+			r := &g.block
+			*r = regionB{p: p, depth: min(depth, g.k-p), j: j, width: min(width, g.n-j), from: unsafe.Pointer(&buf[0]), strip: strip}
 			if panels := (r.width + g.cols - 1) / g.cols; r.width*r.depth >= parallelWork/8 {
 				Parallel(panels, 1, g.packing)
 			} else {
@@ -161,20 +195,22 @@ func aligned(x []float32) []float32 {
 // packPanels copies panels lo to hi of the block of op(B).
 func (g *blocked) packPanels(lo, hi int) {
 	r := &g.block
-	for i := lo; i < hi; i++ {
-		dst := unsafe.Slice((*float32)(unsafe.Add(r.from, i*r.panel)), g.cols*r.depth)
-		g.packPanel(dst, r.j+i*g.cols, min(g.cols, r.width-i*g.cols), r.p, r.depth)
+	for j := lo * g.cols; j < min(hi*g.cols, r.width); j += g.cols {
+		cols := min(g.cols, r.width-j)
+		to, step := r.at(0, j)
+		ld := step / float32Size
+		g.packPanel(unsafe.Slice((*float32)(to), (r.depth-1)*ld+cols), ld, r.j+j, cols, r.p, r.depth)
 	}
 }
 
-// packPanel writes columns j to j+cols of rows p to p+depth of op(B) to dst [depth, g.cols].
-func (g *blocked) packPanel(dst []float32, j, cols, p, depth int) {
+// packPanel writes columns j to j+cols of rows p to p+depth of op(B) to dst with row stride ld.
+func (g *blocked) packPanel(dst []float32, ld, j, cols, p, depth int) {
 	if g.transB {
-		transposeInto(dst, g.cols, g.b[j*g.ldb+p:], g.ldb, cols, depth)
+		transposeInto(dst, ld, g.b[j*g.ldb+p:], g.ldb, cols, depth)
 		return
 	}
 	for i := range depth {
-		copy(dst[i*g.cols:], g.b[(p+i)*g.ldb+j:][:cols])
+		copy(dst[i*ld:], g.b[(p+i)*g.ldb+j:][:cols])
 	}
 }
 
@@ -196,7 +232,7 @@ func (g *blocked) packedPanels(lo, hi int) {
 		cols := min(g.cols, g.n-j)
 		for p := 0; p < g.k; p += blockDepth {
 			depth := min(blockDepth, g.k-p)
-			g.packPanel(dst, j, cols, p, depth)
+			g.packPanel(dst, g.cols, j, cols, p, depth)
 			g.panel(0, g.tiles, j, cols, p, depth, unsafe.Pointer(&dst[0]), g.cols*float32Size)
 		}
 	}
@@ -232,6 +268,10 @@ func (g *blocked) run() {
 // rowTiles computes the row tiles lo to hi of C over all columns of the block.
 func (g *blocked) rowTiles(lo, hi int) {
 	r := &g.block
+	if g.m <= g.wideRows() {
+		g.wide(0, (r.width+g.cols-1)/g.cols)
+		return
+	}
 	for p := 0; p < r.depth; p += blockDepth {
 		for t := lo; t < hi; t += blockTiles {
 			for i := 0; i*g.cols < r.width; i++ {
@@ -243,6 +283,10 @@ func (g *blocked) rowTiles(lo, hi int) {
 
 // panels computes the column panels lo to hi of the block over all rows.
 func (g *blocked) panels(lo, hi int) {
+	if g.m <= g.wideRows() {
+		g.wide(lo, hi)
+		return
+	}
 	for p := 0; p < g.block.depth; p += blockDepth {
 		for i := lo; i < hi; i++ {
 			g.inBlock(0, g.tiles, i, p)
@@ -250,11 +294,42 @@ func (g *blocked) panels(lo, hi int) {
 	}
 }
 
+// wide computes the column panels lo to hi of the block for the one or two rows that have tiles wider than a panel.
+func (g *blocked) wide(lo, hi int) {
+	r := &g.block
+	end := min(hi*g.cols, r.width)
+	for j := lo * g.cols; j < end; {
+		n := end - j
+		if r.strip > 0 {
+			n = min(n, r.strip-j%r.strip)
+		}
+		// As many tiles as it takes, about as wide as each other.
+		tiles := (n + g.wideCols(g.m) - 1) / g.wideCols(g.m)
+		n = min(n, ((n+tiles-1)/tiles+lineFloats-1)/lineFloats*lineFloats)
+		for p := 0; p < r.depth; p += blockDepth {
+			g.wideTile(j, n, p)
+		}
+		j += n
+	}
+}
+
+// wideTile computes columns j to j+cols of the block from its step p on. It is kept out of line as panel is.
+//
+//go:noinline
+func (g *blocked) wideTile(j, cols, p int) {
+	r := &g.block
+	b, stepB := r.at(p, j)
+	a := (*float32)(unsafe.Add(g.a, (r.p+p)*g.stepA))
+	c := (*float32)(unsafe.Add(g.c, (r.j+j)*float32Size))
+	runWide(g.instructions, g.m, cols, min(blockDepth, r.depth-p), a, g.rowA, g.stepA, (*float32)(b), stepB, c, g.rowC, g.acc || r.p+p > 0)
+}
+
 // inBlock computes row tiles lo to hi of panel i of the block, from its step p for at most blockDepth steps.
 func (g *blocked) inBlock(lo, hi, i, p int) {
 	r := &g.block
-	b := unsafe.Add(r.from, i*r.panel+p*r.step)
-	g.panel(lo, hi, r.j+i*g.cols, min(g.cols, r.width-i*g.cols), r.p+p, min(blockDepth, r.depth-p), b, r.step)
+	j := i * g.cols
+	b, stepB := r.at(p, j)
+	g.panel(lo, hi, r.j+j, min(g.cols, r.width-j), r.p+p, min(blockDepth, r.depth-p), b, stepB)
 }
 
 // panel computes row tiles lo to hi of columns j to j+cols, steps p to p+depth of k, with the panel of B at b. It is kept out of

@@ -31,6 +31,22 @@ func runTile(s instructions, rows, cols, k int, a *float32, rowA, stepA int, b *
 	}
 }
 
+// runWide computes a tile of one or two rows that spans several panels.
+func runWide(s instructions, rows, cols, k int, a *float32, rowA, stepA int, b *float32, stepB int, c *float32, rowC int, acc bool) {
+	if s == avx2 {
+		vectors := (cols + 7) / 8
+		gemmWide1AVX2(vectors, k, a, rowA, stepA, b, stepB, c, rowC, acc, cols-8*(vectors-1))
+		return
+	}
+	vectors := (cols + 15) / 16
+	lanes := cols - 16*(vectors-1)
+	if rows == 1 {
+		gemmWide1AVX512(vectors, k, a, rowA, stepA, b, stepB, c, rowC, acc, lanes)
+		return
+	}
+	gemmWide2AVX512(vectors, k, a, rowA, stepA, b, stepB, c, rowC, acc, lanes)
+}
+
 // fmaLoop runs the peak loop and returns the lanes of its vectors.
 func fmaLoop(rounds int) int {
 	switch level {

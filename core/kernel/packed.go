@@ -2,12 +2,12 @@ package kernel
 
 import "unsafe"
 
-// Packed is a matrix B [k, n] of weights laid out once for many products: panels of the tile's width, each contiguous over k and
-// aligned to a cache line. It is immutable and may be used by many goroutines at once.
+// Packed is a matrix B [k, n] of weights laid out once for many products: strips of columns as wide as the widest tile, each
+// contiguous over k and aligned to a cache line. It is immutable and may be used by many goroutines at once.
 type Packed struct {
 	k, n   int
 	layout instructions
-	data   []float32 // panels [k, cols]; [k, n] for the portable product
+	data   []float32 // strips [k, width]; [k, n] for the portable product
 }
 
 // Pack lays B [k, n] with row stride ldb out for GemmPacked. B may be freed or changed afterwards.
@@ -22,18 +22,23 @@ func pack(trans bool, k, n int, b []float32, ldb int) *Packed {
 		return p
 	}
 	checkMatrix(b, trans, k, n, ldb)
-	_, cols := p.layout.tileShape()
+	g := blocked{b: b, ldb: ldb, transB: trans}
 	if p.layout == portable {
-		cols = n
+		p.data = make([]float32, k*n)
+		g.packPanel(p.data, n, 0, n, 0, k)
+		return p
 	}
-	panels := (n + cols - 1) / cols
-	p.data = aligned(make([]float32, panels*cols*k+lineFloats))[:panels*cols*k]
-	g := blocked{cols: cols, b: b, ldb: ldb, transB: trans}
-	for i := range panels {
-		g.packPanel(p.data[i*cols*k:][:cols*k], i*cols, min(cols, n-i*cols), 0, k)
-	}
+	_, g.cols = p.layout.tileShape()
+	g.block = p.region()
+	size := g.block.packedSize()
+	p.data = aligned(make([]float32, size+lineFloats))[:size]
+	g.block.from = unsafe.Pointer(&p.data[0])
+	g.packPanels(0, (n+g.cols-1)/g.cols)
 	return p
 }
+
+// region is the whole matrix as a region, without its place.
+func (p *Packed) region() regionB { return regionB{depth: p.k, width: p.n, strip: p.layout.strip()} }
 
 // Shape returns the rows and columns of the matrix that was packed.
 func (p *Packed) Shape() (k, n int) { return p.k, p.n }
@@ -47,10 +52,8 @@ func GemmPacked(m int, a []float32, lda int, p *Packed, acc bool, c []float32, l
 	}
 	checkMatrix(a, false, m, p.k, lda)
 	checkMatrix(c, false, m, p.n, ldc)
-	_, cols := p.layout.tileShape()
-	block := regionB{
-		depth: p.k, width: p.n, from: unsafe.Pointer(&p.data[0]), panel: cols * p.k * float32Size, step: cols * float32Size,
-	}
+	block := p.region()
+	block.from = unsafe.Pointer(&p.data[0])
 	if m*p.n*p.k < parallelWork {
 		var g blocked
 		g.set(p.layout, m, p.n, p.k, a, lda, acc, c, ldc)

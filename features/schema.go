@@ -45,6 +45,7 @@ type Dialect struct {
 	Names         []string `yaml:"names,omitempty"`          // column names when there is no header
 	Quotes        *bool    `yaml:"quotes,omitempty"`         // default true: RFC 4180 double quotes
 	Trim          bool     `yaml:"trim,omitempty"`           // trim blanks around values
+	Encoding      string   `yaml:"encoding,omitempty"`       // utf-8 (default), latin1 or windows-1252
 	ListSeparator string   `yaml:"list_separator,omitempty"` // default "|"
 	Missing       []string `yaml:"missing"`                  // values that mean missing; default [""]
 }

@@ -53,6 +53,12 @@ func (d *Dialect) complete() error {
 	if formats := []string{"csv", "libfm"}; !slices.Contains(formats, d.Format) {
 		return &SchemaError{Reason: fmt.Sprintf("csv.format: unknown %q%s", d.Format, meant(d.Format, formats))}
 	}
+	if d.Encoding == "" {
+		d.Encoding = "utf-8"
+	}
+	if encodings := []string{"utf-8", "latin1", "windows-1252"}; !slices.Contains(encodings, d.Encoding) {
+		return &SchemaError{Reason: fmt.Sprintf("csv.encoding: unknown %q%s", d.Encoding, meant(d.Encoding, encodings))}
+	}
 	if d.Delimiter == `\t` {
 		d.Delimiter = "\t"
 	}

@@ -65,7 +65,7 @@ func openText(path string, l *layout, o *openOptions) (_ *textFile, err error) {
 		}
 	}()
 	d := &l.schema.CSV
-	f := &textFile{source: src, lines: newLines(src), layout: l, budget: o.budget, labels: o.Labels, rows: o.BatchRows, cells: make([]cell, len(l.columns))}
+	f := &textFile{source: src, lines: newLines(d.decode(src)), layout: l, budget: o.budget, labels: o.Labels, rows: o.BatchRows, cells: make([]cell, len(l.columns))}
 	if err := f.skipMark(); err != nil {
 		return nil, err
 	}

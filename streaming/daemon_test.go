@@ -65,6 +65,7 @@ type recorder struct {
 	updates uint64
 	told    int
 	full    bool
+	crashes int // the snapshot after this many fails, 0: none
 }
 
 func (l *recorder) Learn(rec arrow.Record) (int64, error) {
@@ -123,6 +124,9 @@ func (l *recorder) Full() {
 func (l *recorder) Snapshot() (snapshot.Manifest, []snapshot.Part, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if l.crashes--; l.crashes == 0 {
+		return snapshot.Manifest{}, nil, errors.New("crashed")
+	}
 	b, err := json.Marshal(l.rows)
 	return snapshot.Manifest{Model: "test"}, []snapshot.Part{{Name: "rows", Tensors: []snapshot.Tensor{{Name: "rows", DType: "U8", Shape: []int{len(b)}, Data: b}}}}, err
 }
@@ -634,6 +638,7 @@ func consume(t *testing.T, addr string, s *script) {
 }
 
 func TestConsume(t *testing.T) {
+	t.Parallel()
 	n := 37_000 // with clicks, duplicates and strays about 50,000 events
 	if raceEnabled {
 		n = 5_000
@@ -656,54 +661,74 @@ func TestConsumeRealKafka(t *testing.T) {
 	consume(t, k.Addr, newScript(2, 20_000, 0.01))
 }
 
-// TestKilled kills the daemon at random moments and goes on from its last checkpoint each time: every row is trained exactly once, every letter there once.
+// TestKilled ends the daemon without its last checkpoint at random moments, some between the dead letters and the checkpoint that covers them, and goes on from
+// the last one each time: every row is trained exactly once, every letter there once.
 func TestKilled(t *testing.T) {
+	t.Parallel()
 	s := newScript(3, 6_000, 0.02)
 	rng := rand.New(rand.NewPCG(7, uint64(time.Now().UnixNano())))
 	addr := startEmbedded(t).Addr()
 	dir := t.TempDir()
 	c := testConfig(addr, dir)
-	c.CheckpointEvery = Duration(15 * time.Millisecond)
-	start := func() (*running, *recorder) {
+	c.CheckpointEvery = Duration(10 * time.Millisecond)
+	// The parts of the stream come between crashes: silence must not close windows.
+	c.Join.Idle = Duration(2 * time.Second)
+	start := func(crashes int) (*running, *recorder) {
 		t.Helper()
 		state, err := OpenState(c)
 		if err != nil {
 			t.Fatal(err)
 		}
-		l := &recorder{}
+		l := &recorder{crashes: crashes}
 		l.restore(t, state)
 		return run(t, Options{Config: c, Schema: parsedSchema(t), Learner: l, State: state}), l
 	}
 	const kills = 8
+	moments := map[int]bool{}
 	for k := range kills {
-		// A part of the stream comes between any two crashes.
 		n := len(s.messages)
 		produce(t, addr, s.messages[k*n/kills:(k+1)*n/kills])
-		d, _ := start()
-		time.Sleep(time.Duration(rng.IntN(120)) * time.Millisecond)
-		d.kill()
+		if k%2 == 0 {
+			d, l := start(0)
+			begun := l.len()
+			waitFor(t, "some rows", 30*time.Second, func() bool { return l.len() > begun })
+			time.Sleep(time.Duration(rng.IntN(60)) * time.Millisecond)
+			d.kill()
+			moments[l.len()] = true
+			continue
+		}
+		d, l := start(1 + rng.IntN(4))
+		if err := <-d.ended; err == nil || !strings.Contains(err.Error(), "crashed") {
+			t.Fatal(err)
+		}
+		d.stop()
+		moments[l.len()] = true
 	}
-	d, l := start()
+	if len(moments) < 4 {
+		t.Errorf("it was killed at %d different moments only", len(moments))
+	}
+	d, l := start(0)
 	waitFor(t, "the rows", 60*time.Second, func() bool { return l.len() >= len(s.want) })
-	time.Sleep(50 * time.Millisecond)
 	d.end(t)
 	sameRows(t, l.sorted(), s.want)
 	byValue, byReason := readLetters(t, addr)
 	sameCounts(t, "letter", byValue, s.letters)
 	sameCounts(t, "reason", byReason, s.reasons)
-	if f := d.Figures(); f.RowsTrained != int64(len(s.want)) || f.DeadLetters != int64(len(s.letters)) {
-		t.Errorf("figures %+v; want %d rows, %d letters", f, len(s.want), len(s.letters))
+	if f := d.Figures(); f.RowsTrained != int64(len(s.want)) || f.DeadLetters != int64(len(s.letters)) || f.EventsIn != int64(s.good+len(s.letters)) {
+		t.Errorf("figures %+v; want %d rows, %d letters, %d events", f, len(s.want), len(s.letters), s.good+len(s.letters))
 	}
 
 	// Going on with nothing new trains on nothing.
-	d, l = start()
-	time.Sleep(400 * time.Millisecond)
+	d, l = start(0)
+	waitFor(t, "the start", 10*time.Second, func() bool { return len(d.Figures().Version) > 0 && d.Figures().WatermarkMS > 0 })
+	time.Sleep(200 * time.Millisecond)
 	d.end(t)
 	sameRows(t, l.sorted(), s.want)
 }
 
 // TestOutage stops the broker under the daemon and starts it again: nothing is lost, and the silence closes no window.
 func TestOutage(t *testing.T) {
+	t.Parallel()
 	s := newScript(4, 2_000, 0.01)
 	dir := t.TempDir()
 	b, err := embedded.StartWith(embedded.Options{Dir: dir, Topics: testTopics})
@@ -734,6 +759,7 @@ func TestOutage(t *testing.T) {
 
 // TestStoreLost empties the store under the daemon: everything is published anew, and no impression is forgotten or told twice.
 func TestStoreLost(t *testing.T) {
+	t.Parallel()
 	s := newScript(6, 2_000, 0)
 	addr := startEmbedded(t).Addr()
 	half := len(s.messages) / 2
@@ -770,6 +796,7 @@ func TestStoreLost(t *testing.T) {
 }
 
 func TestPartitionsDiffer(t *testing.T) {
+	t.Parallel()
 	b, err := embedded.Start("", map[string]int{"impressions": 2, "actions": 3})
 	if err != nil {
 		t.Fatal(err)
@@ -784,6 +811,7 @@ func TestPartitionsDiffer(t *testing.T) {
 
 // TestStrangeCluster starts on a checkpoint whose offsets lie beyond the topics' ends.
 func TestStrangeCluster(t *testing.T) {
+	t.Parallel()
 	s := newScript(5, 200, 0)
 	first := startEmbedded(t)
 	produce(t, first.Addr(), s.messages)

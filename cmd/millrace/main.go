@@ -20,9 +20,14 @@ import (
 
 // commands lists the subcommands in the order that help shows them.
 var commands = []func() *cobra.Command{
+	demoCommand,
+	prepareCommand,
 	trainCommand,
 	evalCommand,
 	predictCommand,
+	serveCommand,
+	streamCommand,
+	simulateCommand,
 }
 
 // Exit codes of every subcommand.
@@ -125,11 +130,10 @@ func wrong(err error) error {
 	return wrongError{err}
 }
 
-// isWrong reports whether err was marked by wrong or names unusable input data.
+// isWrong reports whether err was marked by wrong, or says that schema or data cannot be used.
 func isWrong(err error) bool {
 	var w wrongError
-	var d *features.DataError
-	return errors.As(err, &w) || errors.As(err, &d)
+	return errors.As(err, &w) || features.IsInput(err)
 }
 
 // version is the module's version, or the revision it was built from.

@@ -1,8 +1,6 @@
 package graph
 
 import (
-	"math"
-
 	"github.com/millrace/millrace/core/kernel"
 	"gorgonia.org/gorgonia"
 )
@@ -22,71 +20,31 @@ func (a Activation) String() string {
 	return [...]string{"identity", "relu", "sigmoid", "tanh"}[a]
 }
 
-// activate applies a in place.
-func activate[T kernel.Float](a Activation, x []T) {
+// activate sets y = a(x). y may be x.
+func activate[T kernel.Float](a Activation, y, x []T) {
 	switch a {
+	case Identity:
+		copy(y, x)
 	case ReLU:
-		relu(x)
+		kernel.Relu(y, x)
 	case SigmoidAct:
-		kernel.Sigmoid(x, x)
+		kernel.Sigmoid(y, x)
 	case TanhAct:
-		kernel.Tanh(x, x)
-	}
-}
-
-const minusInf = 0xff800000 // its bits; above are the NaN with a sign
-
-// relu sets negative elements to 0 and leaves NaN, of either sign. On float32 it works on the bits: signs are random and a branch would be
-// mispredicted half of the time.
-func relu[T kernel.Float](x []T) {
-	if x, ok := any(x).([]float32); ok {
-		for i, v := range x {
-			bits := math.Float32bits(v)
-			negative := uint32(int32(bits)>>31) &^ uint32((minusInf-int64(bits))>>63)
-			x[i] = math.Float32frombits(bits &^ negative)
-		}
-		return
-	}
-	for i, v := range x {
-		x[i] = max(v, 0)
+		kernel.Tanh(y, x)
 	}
 }
 
 // deactivate sets dz = dy·a'(z), where y = a(z). dz may be dy.
 func deactivate[T kernel.Float](a Activation, dz, y, dy []T) {
-	y, dy = y[:len(dz)], dy[:len(dz)]
 	switch a {
 	case Identity:
 		copy(dz, dy)
 	case ReLU:
-		reluGradient(dz, y, dy)
+		kernel.ReluGrad(dz, dy, y)
 	case SigmoidAct:
-		for i, v := range y {
-			dz[i] = dy[i] * v * (1 - v)
-		}
+		kernel.SigmoidGrad(dz, dy, y)
 	case TanhAct:
-		for i, v := range y {
-			dz[i] = dy[i] * (1 - v*v)
-		}
-	}
-}
-
-// reluGradient sets dz to dy where y, which is not negative, is not 0.
-func reluGradient[T kernel.Float](dz, y, dy []T) {
-	dz, dy = dz[:len(y)], dy[:len(y)]
-	if y, ok := any(y).([]float32); ok {
-		dz, dy := any(dz).([]float32)[:len(y)], any(dy).([]float32)[:len(y)]
-		for i, v := range y {
-			mask := uint32(-int32(math.Float32bits(v)) >> 31) // all ones when y > 0
-			dz[i] = math.Float32frombits(math.Float32bits(dy[i]) & mask)
-		}
-		return
-	}
-	for i, v := range y {
-		dz[i] = 0
-		if v > 0 {
-			dz[i] = dy[i]
-		}
+		kernel.TanhGrad(dz, dy, y)
 	}
 }
 
@@ -116,10 +74,7 @@ func (o activationOp) runner(e *env) runner {
 
 func activationForward[T kernel.Float](act Activation) runner {
 	var x, y []T
-	part := func(lo, hi int) {
-		copy(y[lo:hi], x[lo:hi])
-		activate(act, y[lo:hi])
-	}
+	part := func(lo, hi int) { activate(act, y[lo:hi], x[lo:hi]) }
 	return func(in, out []*Tensor) {
 		x, y = data[T](in[0]), data[T](out[0])
 		kernel.Parallel(len(y), elementGrain, part)

@@ -69,7 +69,9 @@ func attentionInput[T kernel.Float](s *segments, act Activation) runner {
 			lo, hi := chunk(i, n, rows)
 			kernel.Gemm(false, false, hi-lo, cols, h, k[lo*h:], h, forK, cols, true, y[lo*cols:], cols)
 			kernel.Gemm(false, false, hi-lo, cols, h, m[lo*h:], h, wp, cols, true, y[lo*cols:], cols)
-			activate(act, y[lo*cols:hi*cols])
+			if act != Identity {
+				activate(act, y[lo*cols:hi*cols], y[lo*cols:hi*cols])
+			}
 		}
 	}
 	shared := newSharedAttention[T](s, act)
@@ -145,7 +147,9 @@ func (a *sharedAttention[T]) candidates(from, to int) {
 			}
 			y := a.y[b*length*cols : (b+1)*length*cols]
 			kernel.Gemm(false, false, length, cols, h+1, a.ones, h+1, folded, cols, false, y, cols)
-			activate(a.act, y)
+			if a.act != Identity {
+				activate(a.act, y, y)
+			}
 		}
 	}
 }
@@ -195,16 +199,10 @@ func attentionInputBackward[T kernel.Float](s *segments, act Activation, e *env)
 			for t := int(offsets[b]); t < int(offsets[b+1]); t++ {
 				kt, mt := k[t*h:(t+1)*h], dm[t*h:(t+1)*h]
 				if dk != nil {
-					dt := dk[t*h : (t+1)*h]
-					for c, v := range mt {
-						dt[c] += v * qb[c]
-					}
+					kernel.MulAdd(dk[t*h:(t+1)*h], mt, qb)
 				}
 				if dq != nil {
-					db := dq[b*h : (b+1)*h]
-					for c, v := range mt {
-						db[c] += v * kt[c]
-					}
+					kernel.MulAdd(dq[b*h:(b+1)*h], mt, kt)
 				}
 			}
 		}

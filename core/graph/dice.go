@@ -83,58 +83,70 @@ func (diceGrad) runner(e *env) runner {
 	return pick(e, diceBackward[float32](), diceBackward[float64]())
 }
 
-// With x̂ = (x−mean)·rstd and e = dy·x·(1−alpha)·p·(1−p), the gradient at x̂: dalpha = Σ dy·(1−p)·x,
-// dx = dy·(p + alpha·(1−p)) + rstd·(e − Σe/n − x̂·Σ(e·x̂)/n).
+// With x̂ = (x−mean)·rstd and e = dy·x·p·(1−p), so that (1−alpha)·e is the gradient at x̂: dalpha = Σ dy·(1−p)·x,
+// dx = dy·(p + alpha·(1−p)) + (1−alpha)·rstd·(e − Σe/n − x̂·Σ(e·x̂)/n).
 func diceBackward[T kernel.Float]() runner {
 	var x, alpha, mean, rstd, p, dy, dx []T
-	var rows int
-	var slope, sum, dot []float64
-	var shift, tilt []T
-	columns := func(lo, hi int) {
-		cols := len(alpha)
-		sl, su, do := slope[lo:hi], sum[lo:hi], dot[lo:hi]
-		clear(sl)
-		clear(su)
-		clear(do)
-		m := mean[lo:hi]
-		for r := range rows {
-			xr, gr, pr := x[r*cols+lo:r*cols+hi], dy[r*cols+lo:r*cols+hi], p[r*cols+lo:r*cols+hi]
-			for c, q := range pr {
-				u := gr[c] * xr[c] * (1 - q)
-				sl[c] += float64(u)
-				e := u * q
-				su[c] += float64(e)
-				do[c] += float64(e * (xr[c] - m[c]))
+	var cols int
+	var sums chunkSums[T]               // Σ dy·(1−p)·x, Σ e, Σ e·(x−mean)
+	var space []T                       // [chunks, 2, cols]
+	var rest, inner, shift, negTilt []T // 1−alpha, (1−alpha)·rstd, and what the sums take from each row
+	first := func(from, to int) {
+		for i := from; i < to; i++ {
+			slope, sum, dot := sums.of(i)[:cols], sums.of(i)[cols:2*cols], sums.of(i)[2*cols:]
+			t, e := space[2*i*cols:(2*i+1)*cols], space[(2*i+1)*cols:(2*i+2)*cols]
+			lo, hi := sums.rows(i)
+			for r := lo; r < hi; r++ {
+				xr, gr, pr := x[r*cols:(r+1)*cols], dy[r*cols:(r+1)*cols], p[r*cols:(r+1)*cols]
+				kernel.Mul(t, gr, xr)
+				kernel.Add(slope, slope, t)
+				kernel.SigmoidGrad(e, t, pr)
+				kernel.Mul(t, t, pr)
+				kernel.Sub(slope, slope, t)
+				kernel.Add(sum, sum, e)
+				kernel.Sub(t, xr, mean)
+				kernel.MulAdd(dot, t, e)
 			}
 		}
-		n := float64(rows)
-		for c := lo; c < hi; c++ { // sum and dot still lack the factors 1−alpha and rstd
-			r, rest := float64(rstd[c]), 1-float64(alpha[c])
-			shift[c] = T(rest * r * sum[c] / n)
-			tilt[c] = T(rest * r * r * r * dot[c] / n)
-		}
 	}
-	part := func(lo, hi int) {
-		cols := len(alpha)
-		for r := lo; r < hi; r++ {
-			xr, gr, pr, dr := x[r*cols:(r+1)*cols], dy[r*cols:(r+1)*cols], p[r*cols:(r+1)*cols], dx[r*cols:(r+1)*cols]
-			for c := range dr {
-				rest := 1 - alpha[c]
-				e := xr[c] * rest * pr[c] * (1 - pr[c]) * rstd[c]
-				dr[c] = gr[c]*(alpha[c]+pr[c]*rest+e) - shift[c] - (xr[c]-mean[c])*tilt[c]
+	second := func(from, to int) {
+		for i := from; i < to; i++ {
+			t := space[2*i*cols : (2*i+1)*cols]
+			lo, hi := sums.rows(i)
+			for r := lo; r < hi; r++ {
+				xr, gr, pr, dr := x[r*cols:(r+1)*cols], dy[r*cols:(r+1)*cols], p[r*cols:(r+1)*cols], dx[r*cols:(r+1)*cols]
+				kernel.Mul(t, pr, rest)
+				kernel.Add(t, t, alpha)
+				kernel.Mul(dr, t, gr)
+				kernel.Mul(t, gr, xr)
+				kernel.SigmoidGrad(t, t, pr)
+				kernel.MulAdd(dr, t, inner)
+				kernel.Sub(t, xr, mean)
+				kernel.MulAdd(dr, t, negTilt)
+				kernel.Sub(dr, dr, shift)
 			}
 		}
 	}
 	return func(in, out []*Tensor) {
 		x, alpha, mean, rstd, p, dy = data[T](in[0]), data[T](in[1]), data[T](in[2]), data[T](in[3]), data[T](in[4]), data[T](in[5])
-		rows = in[0].Rows
-		cols := len(alpha)
-		slope, sum, dot = resized(slope, cols), resized(sum, cols), resized(dot, cols)
-		shift, tilt = resized(shift, cols), resized(tilt, cols)
-		kernel.Parallel(cols, colGrain(rows), columns)
-		if dx = dataOrNil[T](out[0]); dx != nil {
-			kernel.Parallel(rows, rowGrain(cols), part)
+		cols = len(alpha)
+		sums.reset(in[0].Rows, 3*cols)
+		space = resized(space, 2*sums.n*cols)
+		kernel.Parallel(sums.n, 1, first)
+		total, n := sums.total(), float64(max(in[0].Rows, 1))
+		if out[1] != nil {
+			copy(data[T](out[1]), total[:cols])
 		}
-		store(out[1], slope)
+		if dx = dataOrNil[T](out[0]); dx == nil {
+			return
+		}
+		rest, inner, shift, negTilt = resized(rest, cols), resized(inner, cols), resized(shift, cols), resized(negTilt, cols)
+		for c := range cols {
+			r, a := float64(rstd[c]), 1-float64(alpha[c])
+			rest[c], inner[c] = T(a), T(a*r)
+			shift[c] = T(a * r * float64(total[cols+c]) / n)
+			negTilt[c] = T(-a * r * r * r * float64(total[2*cols+c]) / n)
+		}
+		kernel.Parallel(sums.n, 1, second)
 	}
 }

@@ -69,11 +69,11 @@ func linearForward[T kernel.Float](act Activation) runner {
 	}
 	finish := func(lo, hi int) {
 		if b != nil {
-			for r := lo; r < hi; r++ {
-				kernel.Add(y[r*cols:(r+1)*cols], y[r*cols:(r+1)*cols], b)
-			}
+			kernel.AddBias(y[lo*cols:], b, hi-lo, cols, cols)
 		}
-		activate(act, y[lo*cols:hi*cols])
+		if act != Identity {
+			activate(act, y[lo*cols:hi*cols], y[lo*cols:hi*cols])
+		}
 	}
 	part := func(first, last int) {
 		for i := first; i < last; i++ {

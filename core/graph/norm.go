@@ -142,7 +142,9 @@ func batchNorm[T kernel.Float](o batchNormOp, training bool) runner {
 			if beta != nil {
 				kernel.Add(yr, yr, beta)
 			}
-			activate(o.act, yr)
+			if o.act != Identity {
+				activate(o.act, yr, yr)
+			}
 		}
 	}
 	return func(in, out []*Tensor) {
@@ -205,9 +207,10 @@ func batchNormBackward[T kernel.Float](act Activation, e *env) runner {
 	second := func(lo, hi int) {
 		for r := lo; r < hi; r++ {
 			xr, gr, dr := x[r*cols:(r+1)*cols], g[r*cols:(r+1)*cols], dx[r*cols:(r+1)*cols]
-			for c, v := range xr {
-				dr[c] = gr[c]*a[c] + (v-mean[c])*b[c] + k[c]
-			}
+			kernel.Sub(dr, xr, mean)
+			kernel.Mul(dr, dr, b)
+			kernel.MulAdd(dr, gr, a)
+			kernel.Add(dr, dr, k)
 		}
 	}
 	return func(in, out []*Tensor) {

@@ -2,6 +2,7 @@ package kernel
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"testing"
 )
 
@@ -65,4 +66,21 @@ func sizeName(m, n, k int) string { return fmt.Sprintf("%dx%dx%d", m, n, k) }
 
 func reportGFLOPs(b *testing.B, m, n, k int) {
 	b.ReportMetric(2*float64(m*n*k)*float64(b.N)/b.Elapsed().Seconds()/1e9, "GFLOP/s")
+}
+
+func BenchmarkGemmPacked(b *testing.B) {
+	withThreads(b, 1)
+	const n, k = 400, 400
+	rng := rand.New(rand.NewPCG(18, 19))
+	w := Pack(k, n, random(rng, n*k), n) // not zeros: pages never written are all the same page
+	for _, m := range []int{1, 2, 4, 8, 16, 100, 512} {
+		b.Run(sizeName(m, n, k), func(b *testing.B) {
+			b.ReportAllocs()
+			a, c := random(rng, m*k), make([]float32, m*n)
+			for b.Loop() {
+				GemmPacked(m, a, k, w, false, c, n)
+			}
+			reportGFLOPs(b, m, n, k)
+		})
+	}
 }

@@ -93,19 +93,3 @@ func TestGemmPackedAllocatesNothing(t *testing.T) {
 		t.Fatalf("%v allocations a product", n)
 	}
 }
-
-func BenchmarkGemmPacked(b *testing.B) {
-	withThreads(b, 1)
-	const n, k = 400, 400
-	w := Pack(k, n, make([]float32, n*k), n)
-	for _, m := range []int{1, 2, 4, 8, 16, 100, 512} {
-		b.Run(sizeName(m, n, k), func(b *testing.B) {
-			b.ReportAllocs()
-			a, c := make([]float32, m*k), make([]float32, m*n)
-			for b.Loop() {
-				GemmPacked(m, a, k, w, false, c, n)
-			}
-			reportGFLOPs(b, m, n, k)
-		})
-	}
-}

@@ -75,12 +75,8 @@ type pool struct {
 	body     func(lo, hi int)
 	failure  atomic.Pointer[failure]
 	done     chan struct{}
-	threadsState
-}
-
-type threadsState struct {
-	region [maxThreads]region
-	worker [maxThreads]worker // worker[0] is the caller and stays unused
+	region   [maxThreads]region
+	worker   [maxThreads]worker // worker[0] is the caller and stays unused
 }
 
 type failure struct{ value any }

@@ -247,21 +247,42 @@ func TestWriteIsDeterministic(t *testing.T) {
 	}
 }
 
-func FuzzColumnar(f *testing.F) {
-	s := mustSchema(f, "fields: [{name: a}, {name: n, type: numeric}, {name: l, type: multi}]")
-	rec := recordOf(f, arrow.NewSchema([]arrow.Field{{Name: "a", Type: arrow.BinaryTypes.String, Nullable: true}, {Name: "n", Type: arrow.PrimitiveTypes.Int64, Nullable: true}, {Name: "l", Type: textList, Nullable: true}}, nil),
-		`[{"a": "x", "n": 2, "l": ["p", null]}, {"a": null, "n": null, "l": null}, {"a": "yy", "n": 3, "l": []}]`)
+// TestCutFiles: a columnar file cut anywhere is an error, never fewer rows.
+func TestCutFiles(t *testing.T) {
+	s := mustSchema(t, "fields: [{name: a}, {name: n, type: numeric}, {name: l, type: multi}]")
+	rec := columnarSeed(t)
 	defer rec.Release()
-	for i, path := range columnarFiles(f, rec) {
+	for _, path := range columnarFiles(t, rec) {
 		b, err := os.ReadFile(path)
 		if err != nil {
-			f.Fatal(err)
+			t.Fatal(err)
 		}
-		f.Add(uint8(i), b)
+		for cut := len(b) - 9; cut > 0; cut -= 1 + cut/23 {
+			rows, _, err := rowsOf(t, s, ReadOptions{SkipBad: 1 << 40}, written(t, filepath.Base(path), b[:cut]))
+			if err == nil || !IsInput(err) {
+				t.Errorf("%s cut to %d of %d: %d rows, %v", filepath.Base(path), cut, len(b), len(rows), err)
+			}
+		}
 	}
-	f.Fuzz(func(t *testing.T, kind uint8, data []byte) {
-		name := []string{"f.parquet", "f.arrow", "f.ipc"}[kind%3]
-		r, err := Open(s, []string{written(t, name, data)}, ReadOptions{SkipBad: 1 << 40})
+}
+
+func columnarSeed(t testing.TB) arrow.Record {
+	return recordOf(t, arrow.NewSchema([]arrow.Field{{Name: "a", Type: arrow.BinaryTypes.String, Nullable: true}, {Name: "n", Type: arrow.PrimitiveTypes.Int64, Nullable: true}, {Name: "l", Type: textList, Nullable: true}}, nil),
+		`[{"a": "x", "n": 2, "l": ["p", null]}, {"a": null, "n": null, "l": null}, {"a": "yy", "n": 3, "l": []}]`)
+}
+
+func FuzzParquet(f *testing.F) {
+	s := mustSchema(f, "fields: [{name: a}, {name: n, type: numeric}, {name: l, type: multi}]")
+	rec := columnarSeed(f)
+	defer rec.Release()
+	b, err := os.ReadFile(columnarFiles(f, rec)[0])
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(b)
+	f.Add([]byte("PAR1\x15\x00\x15\x04PAR1"))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		r, err := Open(s, []string{written(t, "f.parquet", data)}, ReadOptions{SkipBad: 1 << 40})
 		for err == nil {
 			var rec arrow.Record
 			if rec, err = r.Next(); err == nil {

@@ -2,6 +2,7 @@ package features
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -41,18 +42,26 @@ func openIPC(path string, l *layout, o *openOptions) (_ *columnFile, err error) 
 		return nil, openError(path, err)
 	}
 	p.size = info.Size()
-	magic := make([]byte, len(ipc.Magic))
+	alloc := boundedFor(o.alloc, p.size)
+	magic := make([]byte, 8)
 	if _, err := f.ReadAt(magic, 0); err != nil && err != io.EOF {
 		return nil, fmt.Errorf("read %s: %w", path, err)
 	}
 	var schema *arrow.Schema
-	if bytes.Equal(magic, ipc.Magic) {
-		if p.random, err = ipc.NewFileReader(f, ipc.WithAllocator(o.alloc)); err != nil {
+	if bytes.HasPrefix(magic, ipc.Magic) {
+		if p.random, err = ipc.NewFileReader(f, ipc.WithAllocator(alloc)); err != nil {
 			return nil, &DataError{File: path, Reason: "not a whole Arrow file: " + err.Error()}
 		}
 		schema = p.random.Schema()
 	} else {
-		if p.stream, err = ipc.NewReader(f, ipc.WithAllocator(o.alloc)); err != nil {
+		length := binary.LittleEndian.Uint32(magic)
+		if length == 1<<32-1 {
+			length = binary.LittleEndian.Uint32(magic[4:])
+		}
+		if int64(length) > p.size {
+			return nil, &DataError{File: path, Reason: "not an Arrow stream"}
+		}
+		if p.stream, err = ipc.NewReader(f, ipc.WithAllocator(alloc)); err != nil {
 			return nil, &DataError{File: path, Reason: "not an Arrow stream: " + err.Error()}
 		}
 		schema = p.stream.Schema()

@@ -8,6 +8,7 @@ import (
 
 	"github.com/apache/arrow/go/v15/arrow"
 	"github.com/apache/arrow/go/v15/arrow/array"
+	"github.com/apache/arrow/go/v15/arrow/memory"
 	"github.com/apache/arrow/go/v15/parquet"
 	"github.com/apache/arrow/go/v15/parquet/file"
 	"github.com/apache/arrow/go/v15/parquet/pqarrow"
@@ -28,6 +29,13 @@ func openParquet(path string, l *layout, o *openOptions) (_ *columnFile, err err
 	if err != nil {
 		return nil, openError(path, err)
 	}
+	info, err := f.Stat()
+	if err != nil {
+		f.Close()
+		return nil, openError(path, err)
+	}
+	// The library returns its page buffers when the garbage collector finds them, so they are not counted against the caller's allocator.
+	alloc := boundedFor(memory.NewGoAllocator(), info.Size())
 	p := &parquetColumns{path: path, options: o}
 	defer func() {
 		if err != nil {
@@ -36,12 +44,12 @@ func openParquet(path string, l *layout, o *openOptions) (_ *columnFile, err err
 		}
 	}()
 	defer recovered(path, &err)
-	properties := parquet.NewReaderProperties(o.alloc)
+	properties := parquet.NewReaderProperties(alloc)
 	properties.BufferedStreamEnabled = true
 	if p.file, err = file.NewParquetReader(f, file.WithReadProps(properties)); err != nil {
 		return nil, &DataError{File: path, Reason: "not a whole Parquet file: " + err.Error()}
 	}
-	reader, err := pqarrow.NewFileReader(p.file, pqarrow.ArrowReadProperties{BatchSize: int64(o.BatchRows)}, o.alloc)
+	reader, err := pqarrow.NewFileReader(p.file, pqarrow.ArrowReadProperties{BatchSize: int64(o.BatchRows)}, alloc)
 	if err != nil {
 		return nil, &DataError{File: path, Reason: "not a whole Parquet file: " + err.Error()}
 	}

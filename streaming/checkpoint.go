@@ -38,7 +38,7 @@ func (d *Daemon) checkpoint(ctx context.Context) error {
 	if err := d.letters.flush(ctx); err != nil {
 		return err
 	}
-	ends, err := d.letters.mark(ctx)
+	ends, err := d.letters.mark(ctx, d.parts)
 	if err != nil {
 		return err
 	}

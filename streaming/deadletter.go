@@ -117,7 +117,12 @@ func (d *deadLetters) readBack(ctx context.Context) error {
 				return fmt.Errorf("read back topic %s partition %d: %w", d.topic, p, err)
 			}
 			if c.next == from {
-				c.next = max(from+1, afterEmpty(res.Records))
+				c.skipEmpty(res.Records)
+			}
+			if c.next == from {
+				if err := d.broker.clock.Sleep(ctx, fetchWait/10); err != nil {
+					return err
+				}
 			}
 			from = c.next
 		}
@@ -250,8 +255,21 @@ func (d *deadLetters) produce(ctx context.Context, partition int, ls []letter) e
 	return nil
 }
 
-// mark notes the topic's ends for a checkpoint whose events' letters are all written, and forgets what was read back before them.
-func (d *deadLetters) mark(ctx context.Context) ([]int64, error) {
+// mark returns where letters of events after a checkpoint can begin in the topic, for that checkpoint; all letters of events before it are written. While letters
+// are there of events that are still to come (a process that crashed had come further), that is where it was before.
+func (d *deadLetters) mark(ctx context.Context, parts []*partition) ([]int64, error) {
+	to := map[letterID]int64{}
+	for _, p := range parts {
+		to[letterID{topic: p.topic, partition: p.id}] = p.next
+	}
+	for id := range d.written {
+		if next, read := to[letterID{topic: id.topic, partition: id.partition}]; !read || id.offset < next {
+			delete(d.written, id)
+		}
+	}
+	if len(d.written) > 0 {
+		return d.ends, nil
+	}
 	var ends []int64
 	err := d.broker.retry(ctx, "read the ends of the dead-letter topic "+d.topic, func(ctx context.Context) (err error) {
 		_, ends, err = d.broker.offsets(ctx, d.topic, len(d.ends))

@@ -89,6 +89,9 @@ func (b *broker) read(ctx context.Context, p *partition, from int64, out chan<- 
 		wait.Reset()
 		end := c.next >= c.high
 		if len(c.messages) == 0 && c.lost == 0 && c.err == nil && c.next == next && (told || !end) {
+			if !end && b.clock.Sleep(ctx, fetchWait/10) != nil {
+				return
+			}
 			continue
 		}
 		told, next = end, c.next
@@ -134,10 +137,7 @@ func (b *broker) fetch(ctx context.Context, p *partition, from int64) (*chunk, e
 		}
 		// What came before the broken batch is used; the next fetch begins at it and reports it.
 	}
-	if c.next == from && c.high > from {
-		// The broker answered with batches of which compaction or a transaction left nothing at or after this offset.
-		c.next = max(from+1, afterEmpty(res.Records))
-	}
+	c.skipEmpty(res.Records)
 	return c, nil
 }
 
@@ -216,17 +216,17 @@ func release(r *kafka.Record) {
 	}
 }
 
-// afterEmpty is the offset after the start of the last batch of a fetch.
-func afterEmpty(records kafka.RecordReader) int64 {
+// skipEmpty moves on when a fetch brought batches of which compaction or a transaction left nothing from c.next on. An answer without batches moves nothing: it
+// may say no more than that the data was not ready.
+func (c *chunk) skipEmpty(records kafka.RecordReader) {
 	s, ok := records.(*protocol.RecordStream)
-	if !ok {
-		return 0
+	if !ok || len(s.Records) == 0 || len(c.messages) > 0 {
+		return
 	}
-	last := int64(0)
+	c.next++
 	for _, r := range s.Records {
 		if b, ok := r.(interface{ Offset() int64 }); ok {
-			last = max(last, b.Offset()+1)
+			c.next = max(c.next, b.Offset()+1)
 		}
 	}
-	return last
 }

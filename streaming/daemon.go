@@ -140,7 +140,7 @@ func New(o Options) (*Daemon, error) {
 			return nil, err
 		}
 	}
-	d.show()
+	d.show(true)
 	return d, nil
 }
 
@@ -242,7 +242,9 @@ func (d *Daemon) loop(ctx context.Context, grown <-chan map[string]int) error {
 			d.stopReaders()
 			last, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
 			defer cancel()
-			return d.checkpoint(last)
+			err := d.checkpoint(last)
+			d.show(true)
+			return err
 		case c := <-d.chunks:
 			err = d.take(ctx, c)
 		case <-tick.C():
@@ -253,7 +255,7 @@ func (d *Daemon) loop(ctx context.Context, grown <-chan map[string]int) error {
 		if err != nil && ctx.Err() == nil {
 			return err
 		}
-		d.show()
+		d.show(false)
 	}
 }
 

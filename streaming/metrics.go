@@ -35,10 +35,10 @@ type shown struct {
 	at           time.Time
 }
 
-// show replaces what other goroutines see.
-func (d *Daemon) show() {
+// show replaces what other goroutines see, unless that was done a moment ago and need not be exact.
+func (d *Daemon) show(exact bool) {
 	now := d.clock.Now()
-	if s := d.shown.Load(); s != nil && now.Sub(s.at) < 10*time.Millisecond && now.After(s.at) {
+	if s := d.shown.Load(); s != nil && !exact && now.Sub(s.at) < 10*time.Millisecond && now.After(s.at) {
 		return
 	}
 	s := &shown{counts: d.total(), lag: map[string]int64{}, checkpointed: d.checkpointed, at: now}

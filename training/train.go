@@ -73,12 +73,14 @@ type runState struct {
 	Plateau optim.Plateau  `json:"plateau"`
 	Curve   []EpochFigures `json:"curve"`
 	Best    int            `json:"best"`
-	Total   int64          `json:"total"` // rows of a whole epoch
-	BadRows int64          `json:"bad_rows"`
-	Done    bool           `json:"done"`
-	Seconds float64        `json:"seconds"` // of training steps
-	Elapsed float64        `json:"elapsed"` // of everything
-	Trained int64          `json:"trained"` // rows over all epochs
+	Total   int64          `json:"total"`    // rows of a whole epoch
+	BadRows int64          `json:"bad_rows"` // of the training files
+	// ValidBad counts those of validation files of their own.
+	ValidBad int64   `json:"valid_bad_rows"`
+	Done     bool    `json:"done"`
+	Seconds  float64 `json:"seconds"` // of training steps
+	Elapsed  float64 `json:"elapsed"` // of everything
+	Trained  int64   `json:"trained"` // rows over all epochs
 }
 
 // inputs are what must be the same for a run to go on.
@@ -104,6 +106,9 @@ func (r *run) open() error {
 		return refuse("no validation rows: give files or a share such as 10%%")
 	}
 	if err := r.planSplit(); err != nil {
+		return err
+	}
+	if err := r.checkFiles(); err != nil {
 		return err
 	}
 	r.state.Inputs = inputs{r.files, r.Valid.String(), r.Test.String(), r.SplitBy, r.Seed, r.SkipBad, ""}
@@ -138,6 +143,30 @@ func (r *run) open() error {
 	r.saved = r.Now()
 	if !resumed {
 		return r.save()
+	}
+	return nil
+}
+
+// checkFiles sees that all files are there with their columns, before hours are spent on training.
+func (r *run) checkFiles() error {
+	for _, p := range []struct {
+		name  string
+		files []string
+	}{{"train", r.files}, {"valid", r.Valid.Files}, {"test", r.Test.Files}} {
+		if len(p.files) == 0 {
+			continue
+		}
+		files, err := features.Expand(p.files)
+		if err != nil {
+			return &RequestError{fmt.Errorf("--%s: %w", p.name, err)}
+		}
+		reader, err := features.Open(r.Schema, files, r.readOptions())
+		if err != nil {
+			return err
+		}
+		if err := reader.Close(); err != nil {
+			return err
+		}
 	}
 	return nil
 }
@@ -286,6 +315,9 @@ func (r *run) epoch(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if len(r.Valid.Files) > 0 {
+		r.valid.skipBad = r.SkipBad - r.loader.BadRows()
+	}
 	rows, err := r.valid.run(ctx, weights, r.trainer.Tables)
 	if err != nil {
 		if ctx.Err() != nil { // the epoch's last step was not saved: it is repeated
@@ -311,6 +343,9 @@ func (r *run) epoch(ctx context.Context) error {
 	}
 	s.Curve = append(s.Curve, e)
 	s.Total, s.BadRows = s.Rows, r.loader.BadRows()
+	if len(r.Valid.Files) > 0 {
+		s.ValidBad = r.valid.badRows
+	}
 	s.Batch, s.Rows, s.LossSum, s.L2Sum = 0, 0, 0, 0
 	s.Done = stop || s.Epoch >= r.Spec.Settings.Epochs
 	r.Observer.Epoch(e)
@@ -401,7 +436,7 @@ func (r *run) writeCheckpoint(e *EpochFigures) error {
 func (r *run) finish(ctx context.Context) (*Result, error) {
 	s := &r.state
 	if s.Best == 0 {
-		return nil, fmt.Errorf("%s was undefined after every epoch (it needs validation rows of both classes): there is no best checkpoint", r.Spec.Settings.Monitor)
+		return nil, refuse("%s was undefined after every epoch (it needs validation rows of both classes): there is no best checkpoint", r.Spec.Settings.Monitor)
 	}
 	c, err := models.LoadScoring(filepath.Join(r.Out, checkpointFolder))
 	if err != nil {
@@ -419,6 +454,13 @@ func (r *run) finish(ctx context.Context) (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
+	bad := s.BadRows + s.ValidBad
+	switch {
+	case len(r.Test.Files) > 0:
+		e.skipBad = r.SkipBad - bad
+	case split == "valid" && len(r.Valid.Files) > 0:
+		e.skipBad = r.SkipBad - s.BadRows
+	}
 	sample := &sample{}
 	e.watch = sample.add
 	rows, err := e.run(ctx, c.Weights, c.Tables)
@@ -428,11 +470,14 @@ func (r *run) finish(ctx context.Context) (*Result, error) {
 		}
 		return nil, err
 	}
+	if len(r.Test.Files) > 0 {
+		bad += e.badRows
+	}
 	best := s.Curve[s.Best-1]
 	parameters, padding := c.Program.Parameters(c.Tables)
 	result := &Result{
 		Figures: figuresOf(r.Schema, rows), BestEpoch: s.Best, Epochs: s.Epoch, Rows: s.Total, RowsPerSecond: Figure(float64(s.Trained) / s.Seconds),
-		Parameters: parameters, ParametersFuxiCTR: parameters + padding, BadRows: s.BadRows, Split: split, Seed: r.Seed,
+		Parameters: parameters, ParametersFuxiCTR: parameters + padding, BadRows: bad, Split: split, Seed: r.Seed,
 		Valid: best.Valid.AUC, monitor: float64(best.Monitor), curve: s.Curve,
 	}
 	result.Seconds = r.Now().Sub(r.began).Seconds()

@@ -83,10 +83,9 @@ func refused(t testing.TB, args []string, texts ...string) {
 	if o.stdout != "" {
 		t.Errorf("millrace %s: standard output %q, want nothing", strings.Join(args, " "), o.stdout)
 	}
-	lines := strings.Split(strings.TrimSpace(o.stderr), "\n")
-	last := lines[len(lines)-1]
+	_, message, _ := strings.Cut(o.stderr, "millrace: ")
 	for _, want := range texts {
-		if !strings.Contains(last, want) {
+		if !strings.Contains(message, want) {
 			t.Errorf("millrace %s: the message lacks %q:\n%s", strings.Join(args, " "), want, o.stderr)
 		}
 	}

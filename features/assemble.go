@@ -28,6 +28,8 @@ type Assembler struct {
 	from   []func(r *Row, out *cell) fault // one a column of the layout
 	labels []labelTexts
 	text   []byte // of the row at hand
+
+	element cell // of a list at hand
 }
 
 // NewAssembler returns an assembler for s.
@@ -167,8 +169,9 @@ func (a *Assembler) put(c *column, v any, out *cell) fault {
 
 func (a *Assembler) putList(c *column, v any, out *cell) fault {
 	add := func(e any) fault {
-		var one cell
-		text, ft := a.textOf(c, e, &one)
+		one := &a.element
+		one.missing = false
+		text, ft := a.textOf(c, e, one)
 		if one.missing {
 			text = nil
 		}
@@ -214,8 +217,9 @@ func (a *Assembler) history(c *column, f *Field, h History, out *cell) fault {
 		default:
 			v = h[i].Attributes[f.Attribute]
 		}
-		var one cell
-		text, ft := a.textOf(c, v, &one)
+		one := &a.element
+		one.missing = false
+		text, ft := a.textOf(c, v, one)
 		if ft.bad() {
 			return ft
 		}

@@ -210,10 +210,17 @@ func (a *Assembler) history(c *column, f *Field, h History, out *cell) fault {
 	for i := range h {
 		var v any
 		switch what {
-		case rememberItem:
-			v = h[i].Item
-		case rememberAction:
-			v = h[i].Action
+		case rememberItem, rememberAction:
+			text := h[i].Item
+			if what == rememberAction {
+				text = h[i].Action
+			}
+			// Not through textOf: a string made an any costs an allocation.
+			if !utf8.ValidString(text) {
+				return fault{a.layout.fieldName(c), "invalid UTF-8"}
+			}
+			out.list = append(out.list, bytesOf(text))
+			continue
 		default:
 			v = h[i].Attributes[f.Attribute]
 		}

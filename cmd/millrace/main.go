@@ -22,6 +22,7 @@ import (
 var commands = []func() *cobra.Command{
 	demoCommand,
 	prepareCommand,
+	inspectCommand,
 	trainCommand,
 	evalCommand,
 	predictCommand,

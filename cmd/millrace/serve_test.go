@@ -25,7 +25,7 @@ import (
 
 var listening = regexp.MustCompile(`listening on (http://\S+)`)
 
-// serving starts the server in a process of its own and waits until it is ready.
+// startServer starts the server in a process of its own and waits until it is ready.
 func startServer(t testing.TB, args ...string) (p *started, url string) {
 	t.Helper()
 	p = start(t, append([]string{"serve", "--listen", "127.0.0.1:0", "--json"}, args...)...)
@@ -40,7 +40,7 @@ func startServer(t testing.TB, args ...string) (p *started, url string) {
 				return false
 			}
 			res.Body.Close()
-			return res.StatusCode == http.StatusOK
+			return res.StatusCode == http.StatusOK && strings.Contains(p.stderr.String(), "ready after")
 		}
 		return false
 	})

@@ -210,7 +210,7 @@ func streamedRows(dir string) int64 {
 // TestStreamKillAndResume kills `millrace stream` with -9 as it goes, and starts it again. In the end every row was trained once, in the checkpoint's own count,
 // and every malformed event has one letter.
 func TestStreamKillAndResume(t *testing.T) {
-	s := tellStory(t, 40_000, "--users", "2000", "--items", "500")
+	s := tellStory(t, 15_000, "--users", "2000", "--items", "500")
 	dir := t.TempDir()
 	schema := write(t, dir, "schema.yaml", string(examples.WorldSchema))
 	write(t, dir, "model.yaml", string(examples.WorldModel))

@@ -156,16 +156,16 @@ func (p *proposal) entry(c *profile) entry {
 		return leave("%s", leak)
 	case c.isTime():
 		return leave("a time besides %s", orNone(p.time))
-	case c.rowID():
-		return leave("a row id: %s", c.rowIDReason())
-	}
-	if c.list {
+	case c.list:
 		e.field.Kind, e.why = features.Multi, "a list"
 		return e
 	}
 	if i := slices.Index(separators[:], p.separator); i >= 0 && c.isList(i) {
 		e.field.Kind, e.why = features.Multi, fmt.Sprintf("a list: %d distinct elements", c.elements[i].count())
 		return e
+	}
+	if why := c.rowID(); why != "" {
+		return leave("a row id: %s", why)
 	}
 	if numeric, why := c.numeric(); numeric {
 		e.field.Kind, e.field.Standardise, e.why = features.Numeric, true, why
@@ -198,10 +198,8 @@ func join(a, b string) string {
 	return a + "; " + b
 }
 
-// rowID reports whether a column numbers or names the rows.
-func (p *profile) rowID() bool { return p.rowIDReason() != "" }
-
-func (p *profile) rowIDReason() string {
+// rowID says why a column seems to number or name the rows, or "".
+func (p *profile) rowID() string {
 	many, n := float64(p.distinct.count()), float64(p.present())
 	switch {
 	case p.list || p.rows < 20 || p.missing > 0:

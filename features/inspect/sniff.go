@@ -60,6 +60,9 @@ func sniff(path string) (d features.Dialect, names []string, notes []string, err
 		return d, nil, nil, err
 	}
 	d.Delimiter = delimiter
+	if delimiter == "|" {
+		d.ListSeparator = ";"
+	}
 	rows := make([][]string, 0, len(lines))
 	for _, l := range lines {
 		if r := cut(l, delimiter); len(r) == columns {

@@ -139,8 +139,8 @@ func (p *proposal) dialect(line func(string, ...any)) {
 	switch {
 	case p.separator != "":
 		line("  list_separator: %s", strconv.Quote(p.separator))
-	case d.Delimiter == "|":
-		line("  list_separator: \";\"")
+	case d.ListSeparator != "":
+		line("  list_separator: %s", strconv.Quote(d.ListSeparator))
 	}
 	if !*d.Header {
 		line("  header: false")

@@ -122,7 +122,7 @@ func TestDialects(t *testing.T) {
 	f(table("", ", ", plain, noise(9), func(i int) any { return []string{"no.", "no.", "yes."}[i%3] }), "trim: true", `{name: c2, positive: ["yes."]}`)
 	f(table("q,label", ",", func(i int) any { return fmt.Sprintf("\"%d, \"\"x\"\"\"", i%5) }, bit), `delimiter: ","`, "5 distinct")
 	f(table("a|label", "|", plain, bit), `delimiter: "|"`, `list_separator: ";"`)
-	f(table("label,n", ",", bit, func(i int) any { return []any{"?", 1.5, "NA", 2.5, 3.25}[i%5] }), `missing: ["", "?", NA]`, "- {name: n, type: numeric")
+	f(table("label,m", ",", bit, func(i int) any { return []any{"?", 1.5, "NA", 2.5, 3.25}[i%5] }), `missing: ["", "?", NA]`, "- {name: m, type: numeric")
 	f(table("", " ", bit, func(i int) any { return fmt.Sprintf("%d:1", i%5) }, func(i int) any { return fmt.Sprintf("%d:1", 5+i%3) }), "format: libfm", "- {name: f2}")
 	f("label,c\n1,Mis\xe9rables\n0,b\n1,b\n0,Mis\xe9rables\n", "encoding: latin1")
 }

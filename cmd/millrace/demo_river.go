@@ -71,7 +71,7 @@ func startRiver(ctx context.Context, f demoFlags, dir string, listener net.Liste
 
 	rate := 150.0
 	past := float64(f.backfill) / (rate * 11.7) // seconds of event time that the backfill covers: about 11.7 events a request
-	w, err := world.New(world.Config{Seed: f.seed, Rate: rate, StartMS: time.Now().Add(-time.Duration(past * float64(time.Second))).UnixMilli()})
+	w, err := world.New(world.Config{Seed: f.seed, Rate: rate, Random: 0.4, StartMS: time.Now().Add(-time.Duration(past * float64(time.Second))).UnixMilli()})
 	if err != nil {
 		return r, wrong(err)
 	}
@@ -168,7 +168,7 @@ const (
 func (r *river) backfill(ctx context.Context, events int64, stderr io.Writer) error {
 	start := time.Now()
 	entities := r.told.entities()
-	produced := int64(len(entities))
+	produced := int64(0) // impressions and actions: what the daemon's figures count as events
 	if err := r.producer.Write(ctx, entities...); err != nil {
 		return err
 	}

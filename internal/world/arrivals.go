@@ -117,16 +117,7 @@ func (a *Arrivals) request(s session) Request {
 
 // intent draws what a session is after: one of the user's favourite categories.
 func (w *World) intent(rng *rand.Rand, user int) int {
-	taste := w.taste[user]
-	best := make([]int, 0, favourites+1)
-	for c := range taste {
-		best = append(best, c)
-		sort.SliceStable(best, func(i, j int) bool { return taste[best[i]] > taste[best[j]] })
-		if len(best) > favourites {
-			best = best[:favourites]
-		}
-	}
-	return best[rng.IntN(len(best))]
+	return w.favourites[user][rng.IntN(len(w.favourites[user]))]
 }
 
 // pick draws an index by its cumulative weights.

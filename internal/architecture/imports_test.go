@@ -14,7 +14,7 @@ const module = "github.com/millrace/millrace"
 
 // layers says which top-level folders of the project a folder may import.
 var layers = map[string][]string{
-	"cmd":       {"training", "streaming", "serving", "models", "features", "core", "internal"},
+	"cmd":       {"cmd", "training", "streaming", "serving", "models", "features", "core", "internal", "examples"},
 	"training":  {"training", "models", "features", "core", "internal"},
 	"streaming": {"streaming", "models", "features", "core", "internal"},
 	"serving":   {"serving", "models", "features", "core", "internal"},
@@ -32,6 +32,8 @@ var homes = map[string][]string{
 	"github.com/redis/go-redis/v9":   {"serving/store"},
 	"github.com/gin-gonic/gin":       {"serving"},
 	"gorgonia.org/gorgonia":          {"core/graph"},
+	"github.com/chewxy/hm":           {"core/graph"},
+	"gonum.org/v1/gonum":             {"core/graph"},
 	"gorgonia.org/tensor":            {"core"},
 	"github.com/apache/arrow/go/v15": {"features", "streaming", "training", "serving"},
 	"github.com/twmb/franz-go":       {},

@@ -29,6 +29,7 @@ var commands = []func() *cobra.Command{
 	serveCommand,
 	streamCommand,
 	simulateCommand,
+	benchCommand,
 }
 
 // Exit codes of every subcommand.

@@ -1,6 +1,7 @@
 package features
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -31,6 +32,7 @@ type ReadOptions struct {
 	SkipBad   int64
 	Labels    bool             // labels required (training, eval) or optional (predict)
 	Allocator memory.Allocator // of the records; default: the Go heap
+	Context   context.Context  // its end is an error of the next read; nil: none
 }
 
 type openOptions struct {
@@ -174,6 +176,9 @@ func (r *reader) open(path string) (fileReader, error) {
 }
 
 func (r *reader) Next() (arrow.Record, error) {
+	if c := r.options.Context; c != nil && c.Err() != nil {
+		return nil, c.Err()
+	}
 	for r.at < len(r.files) {
 		if r.current == nil {
 			f, err := r.open(r.files[r.at])

@@ -124,8 +124,8 @@ const (
 	reportFile       = "report.html"
 )
 
-// prepareFolder makes the run's folder, or refuses one that holds something.
-func prepareFolder(o *Options) error {
+// checkFolder makes the run's folder, or refuses one that holds something.
+func checkFolder(o *Options) error {
 	entries, err := os.ReadDir(o.Out)
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		return refuse("open the run's folder: %w", err)
@@ -133,15 +133,21 @@ func prepareFolder(o *Options) error {
 	if len(entries) > 0 && !o.Resume && !o.Overwrite {
 		return refuse("folder %s is not empty: --resume goes on with the run in it, --overwrite replaces it", o.Out)
 	}
-	if o.Overwrite && !o.Resume {
-		for _, name := range []string{checkpointFolder, stateFolder, seedsFolder, runFile, reportFile} {
-			if err := os.RemoveAll(filepath.Join(o.Out, name)); err != nil {
-				return fmt.Errorf("remove the old run: %w", err)
-			}
-		}
-	}
 	if err := os.MkdirAll(o.Out, 0o777); err != nil {
-		return fmt.Errorf("make the run's folder: %w", err)
+		return refuse("make the run's folder: %w", err)
+	}
+	return nil
+}
+
+// clearFolder takes an old run out of the folder where it is to be replaced.
+func clearFolder(o *Options) error {
+	if !o.Overwrite || o.Resume {
+		return nil
+	}
+	for _, name := range []string{checkpointFolder, stateFolder, seedsFolder, runFile, reportFile} {
+		if err := os.RemoveAll(filepath.Join(o.Out, name)); err != nil {
+			return fmt.Errorf("remove the old run: %w", err)
+		}
 	}
 	return nil
 }

@@ -26,7 +26,7 @@ type SeedsResult struct {
 
 // TrainSeeds runs a training k times with seeds from o.Seed on, in folders of their own, cutting shares alike each time.
 func TrainSeeds(ctx context.Context, o Options, k int) (*SeedsResult, error) {
-	if err := prepareFolder(&o); err != nil {
+	if err := checkFolder(&o); err != nil {
 		return nil, err
 	}
 	out := &SeedsResult{}
@@ -36,13 +36,15 @@ func TrainSeeds(ctx context.Context, o Options, k int) (*SeedsResult, error) {
 		one := o
 		one.Seed = o.Seed + uint64(i)
 		one.Out = filepath.Join(o.Out, seedsFolder, strconv.FormatUint(one.Seed, 10))
-		if err := os.MkdirAll(one.Out, 0o777); err != nil {
-			return nil, fmt.Errorf("make the run's folder: %w", err)
-		}
 		if o.Observer != nil {
 			o.Observer.Note(fmt.Sprintf("seed %d, run %d of %d", one.Seed, i+1, k))
 		}
-		r, err := train(ctx, one)
+		r, err := train(ctx, one, func() error {
+			if i > 0 {
+				return nil
+			}
+			return clearFolder(&o)
+		})
 		if err != nil {
 			return nil, fmt.Errorf("seed %d: %w", one.Seed, err)
 		}

@@ -21,21 +21,25 @@ import (
 // Train runs a training to its end, or until ctx ends: then it saves its state and returns ErrInterrupted.
 // An error that is the request's own fault is a *RequestError or a *features.DataError.
 func Train(ctx context.Context, o Options) (*Result, error) {
-	if err := prepareFolder(&o); err != nil {
+	if err := checkFolder(&o); err != nil {
 		return nil, err
 	}
-	return train(ctx, o)
+	return train(ctx, o, func() error { return clearFolder(&o) })
 }
 
-func train(ctx context.Context, o Options) (*Result, error) {
+// train runs one training; clear, called when nothing about the request is left to find wrong, makes room for it.
+func train(ctx context.Context, o Options, clear func() error) (*Result, error) {
 	if o.Observer == nil {
 		o.Observer = nobody{}
 	}
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	r := &run{Options: o, began: o.Now()}
-	if err := r.open(); err != nil {
+	r := &run{Options: o, began: o.Now(), clear: clear}
+	if err := r.open(ctx); err != nil {
+		if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
+			return nil, ErrInterrupted
+		}
 		return nil, err
 	}
 	for !r.state.Done {
@@ -50,6 +54,7 @@ func train(ctx context.Context, o Options) (*Result, error) {
 type run struct {
 	Options
 	began   time.Time
+	clear   func() error
 	files   []string
 	split   *features.Split
 	monitor models.Monitor
@@ -94,7 +99,7 @@ type inputs struct {
 	Init    string   `json:"init"`
 }
 
-func (r *run) open() error {
+func (r *run) open(ctx context.Context) error {
 	var err error
 	if r.files, err = features.Expand(r.Train); err != nil {
 		return &RequestError{fmt.Errorf("--train: %w", err)}
@@ -105,10 +110,10 @@ func (r *run) open() error {
 	if !r.Valid.Given() {
 		return refuse("no validation rows: give files or a share such as 10%%")
 	}
-	if err := r.planSplit(); err != nil {
+	if err := r.planSplit(ctx); err != nil {
 		return err
 	}
-	if err := r.checkFiles(); err != nil {
+	if err := r.checkFiles(ctx); err != nil {
 		return err
 	}
 	r.state.Inputs = inputs{r.files, r.Valid.String(), r.Test.String(), r.SplitBy, r.Seed, r.SkipBad, ""}
@@ -122,7 +127,7 @@ func (r *run) open() error {
 		}
 	}
 	if !resumed {
-		if err := r.start(); err != nil {
+		if err := r.start(ctx); err != nil {
 			return err
 		}
 	}
@@ -141,14 +146,18 @@ func (r *run) open() error {
 		return err
 	}
 	r.saved = r.Now()
-	if !resumed {
-		return r.save()
+	if resumed {
+		return nil
 	}
-	return nil
+	if err := r.clear(); err != nil {
+		return err
+	}
+	return r.save()
 }
 
-// checkFiles sees that all files are there with their columns, before hours are spent on training.
-func (r *run) checkFiles() error {
+// checkFiles sees that all files are there with their columns, and reads validation and test files to the end: a row that cannot be used is
+// found before hours are spent on training, not after.
+func (r *run) checkFiles(ctx context.Context) error {
 	for _, p := range []struct {
 		name  string
 		files []string
@@ -160,23 +169,54 @@ func (r *run) checkFiles() error {
 		if err != nil {
 			return &RequestError{fmt.Errorf("--%s: %w", p.name, err)}
 		}
-		reader, err := features.Open(r.Schema, files, r.readOptions())
+		reader, err := features.Open(r.Schema, files, r.preparing(ctx))
 		if err != nil {
 			return err
 		}
-		if err := reader.Close(); err != nil {
+		if p.name != "train" { // Fit reads the training files
+			var rows int64
+			if rows, err = readThrough(reader); err == nil && rows == 0 {
+				err = &features.DataError{File: files[0], Reason: fmt.Sprintf("there are no rows for --%s", p.name)}
+			}
+		}
+		if cerr := reader.Close(); err == nil {
+			err = cerr
+		}
+		if err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
+// readThrough reads to the end for the sake of errors, and counts rows.
+func readThrough(r features.Reader) (rows int64, err error) {
+	for {
+		rec, err := r.Next()
+		if errors.Is(err, io.EOF) {
+			return rows, nil
+		}
+		if err != nil {
+			return 0, err
+		}
+		rows += rec.NumRows()
+		rec.Release()
+	}
+}
+
 func (r *run) readOptions() features.ReadOptions {
 	return features.ReadOptions{SkipBad: r.SkipBad, Labels: true}
 }
 
+// preparing are the options of passes before training, which end when ctx does.
+func (r *run) preparing(ctx context.Context) features.ReadOptions {
+	o := r.readOptions()
+	o.Context = ctx
+	return o
+}
+
 // planSplit prepares the cut of the training files where a portion is a share of them.
-func (r *run) planSplit() error {
+func (r *run) planSplit(ctx context.Context) error {
 	if r.Valid.Share == 0 && r.Test.Share == 0 {
 		if r.SplitBy != "" {
 			return refuse("--split-by %s: neither --valid nor --test is a share of the training files", r.SplitBy)
@@ -184,10 +224,10 @@ func (r *run) planSplit() error {
 		return nil
 	}
 	if r.Valid.Share+r.Test.Share >= 1 {
-		return refuse("validation and test take %g%% of the rows, which leaves none to train on", 100*(r.Valid.Share+r.Test.Share))
+		return refuse("validation and test take %g%% of the rows, which leaves none to train on", math.Round(1e6*(r.Valid.Share+r.Test.Share))/1e4)
 	}
 	r.split = &features.Split{Valid: r.Valid.Share, Test: r.Test.Share, By: r.SplitBy, Seed: r.SplitSeed}
-	return features.PlanSplit(r.Schema, r.files, r.split, r.readOptions())
+	return features.PlanSplit(r.Schema, r.files, r.split, r.preparing(ctx))
 }
 
 func (r *run) part(name string) *features.Part {
@@ -212,8 +252,8 @@ func (r *run) evaluator(name string, p Portion, encoder *features.Encoder, progr
 }
 
 // start reads the training data once for statistics and vocabularies and makes the initial weights.
-func (r *run) start() error {
-	stats, vocabulary, err := features.Fit(r.Schema, r.files, r.part("train"), r.readOptions(), r.Observer.Fit)
+func (r *run) start(ctx context.Context) error {
+	stats, vocabulary, err := features.Fit(r.Schema, r.files, r.part("train"), r.preparing(ctx), r.Observer.Fit)
 	if err != nil {
 		return err
 	}
@@ -331,6 +371,9 @@ func (r *run) epoch(ctx context.Context) error {
 	}
 	v := e.Valid.TaskFigures
 	e.Monitor = Figure(r.monitor.Value(float64(v.AUC), float64(v.GAUC), float64(v.Logloss)))
+	if math.IsNaN(float64(e.Monitor)) && !math.IsNaN(float64(v.Logloss)) { // so it is after every epoch
+		return r.undefined()
+	}
 	improved, reduce, stop := s.Plateau.Observe(float64(e.Monitor))
 	if improved {
 		e.Best, s.Best = true, s.Epoch
@@ -432,11 +475,15 @@ func (r *run) writeCheckpoint(e *EpochFigures) error {
 	return nil
 }
 
+func (r *run) undefined() error {
+	return refuse("%s of the validation rows is undefined (it needs rows of both classes): no checkpoint can be the best", r.Spec.Settings.Monitor)
+}
+
 // finish loads the best checkpoint, measures it on the test rows (else on the validation rows) and writes the report.
 func (r *run) finish(ctx context.Context) (*Result, error) {
 	s := &r.state
 	if s.Best == 0 {
-		return nil, refuse("%s was undefined after every epoch (it needs validation rows of both classes): there is no best checkpoint", r.Spec.Settings.Monitor)
+		return nil, r.undefined()
 	}
 	c, err := models.LoadScoring(filepath.Join(r.Out, checkpointFolder))
 	if err != nil {

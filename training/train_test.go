@@ -300,9 +300,15 @@ func TestFolders(t *testing.T) {
 		}
 	}
 	refused("not empty", o)
+	before := o
+	before.Out += "-before"
+	run(t, before)
 	p := o
 	p.Overwrite = true
 	run(t, p)
+	p.Train = []string{"nowhere.csv"}
+	refused("nowhere.csv", p)
+	sameTree(t, "a refused --overwrite", before.Out, o.Out)
 	p = o
 	p.Resume, p.Seed = true, 77
 	refused("--overwrite", p)
@@ -401,10 +407,28 @@ func TestBadRows(t *testing.T) {
 	if !errors.As(err, &d) || d.Line != 11 || d.Field != "price" || d.Value != "cheap" {
 		t.Errorf("error %v, want line 11, price, cheap", err)
 	}
-	o.Overwrite, o.SkipBad = true, 2
+	good := o.Train
+	o.Train, o.Test = o.Valid.Files, training.Portion{Files: good}
+	o.Overwrite = true
+	o.Observer = firstStep{t}
+	if _, err = training.Train(context.Background(), o); !errors.As(err, &d) || d.Line != 11 {
+		t.Errorf("error %v of the test file, want line 11", err)
+	}
+	o.Train, o.Test, o.Observer = good, training.Portion{}, nil
+	o.SkipBad = 2
 	if r := run(t, o); r.BadRows != 2 || r.Rows != 2998 {
 		t.Errorf("%d bad rows of %d, want 2 of 2998", r.BadRows, r.Rows)
 	}
+}
+
+// firstStep wants no training step.
+type firstStep struct{ t *testing.T }
+
+func (firstStep) Fit(float64)                 {}
+func (firstStep) Epoch(training.EpochFigures) {}
+func (firstStep) Note(string)                 {}
+func (f firstStep) Step(training.Progress) {
+	f.t.Error("training began before all files were read once")
 }
 
 func TestPredict(t *testing.T) {

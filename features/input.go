@@ -6,8 +6,6 @@ import (
 	"strconv"
 	"strings"
 	"unicode/utf8"
-
-	"github.com/agnivade/levenshtein"
 )
 
 // SchemaError says what is wrong with a schema, or with a request that names its columns. Line is 0 where there is none.
@@ -27,6 +25,7 @@ func (e *SchemaError) Error() string {
 type DataError struct {
 	File   string
 	Line   int64
+	Record bool // Line is a record's number
 	Field  string
 	Value  string
 	Reason string
@@ -36,7 +35,11 @@ func (e *DataError) Error() string {
 	var b strings.Builder
 	b.WriteString(e.File)
 	if e.Line > 0 {
-		b.WriteString(" line " + strconv.FormatInt(e.Line, 10))
+		unit := " line "
+		if e.Record {
+			unit = " record "
+		}
+		b.WriteString(unit + strconv.FormatInt(e.Line, 10))
 	}
 	describe(&b, e.Field, e.Value)
 	b.WriteString(": " + e.Reason)
@@ -86,26 +89,4 @@ func IsInput(err error) bool {
 	var d *DataError
 	var r *RowError
 	return errors.As(err, &s) || errors.As(err, &d) || errors.As(err, &r)
-}
-
-// Nearest returns the known name closest to name by edit distance, or "" when none is near enough to be meant.
-func Nearest(name string, known []string) string {
-	best, distance := "", 1+max(2, len(name)/2)
-	for _, k := range known {
-		if d := levenshtein.ComputeDistance(strings.ToLower(name), strings.ToLower(k)); d < distance {
-			best, distance = k, d
-		}
-	}
-	return best
-}
-
-// meant is the end of a message about an unknown name.
-func meant(name string, known []string) string {
-	if n := Nearest(name, known); n != "" {
-		return fmt.Sprintf("; did you mean %q?", n)
-	}
-	if len(known) == 0 || len(known) > 40 {
-		return ""
-	}
-	return "; known: " + strings.Join(known, ", ")
 }

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"math"
 	"slices"
+
+	"github.com/millrace/millrace/internal/strict"
 )
 
 const defaultMultiMax = 50
@@ -51,13 +53,13 @@ func (d *Dialect) complete() error {
 		d.Format = "csv"
 	}
 	if formats := []string{"csv", "libfm"}; !slices.Contains(formats, d.Format) {
-		return &SchemaError{Reason: fmt.Sprintf("csv.format: unknown %q%s", d.Format, meant(d.Format, formats))}
+		return &SchemaError{Reason: fmt.Sprintf("csv.format: unknown %q%s", d.Format, strict.Meant(d.Format, formats))}
 	}
 	if d.Encoding == "" {
 		d.Encoding = "utf-8"
 	}
 	if encodings := []string{"utf-8", "latin1", "windows-1252"}; !slices.Contains(encodings, d.Encoding) {
-		return &SchemaError{Reason: fmt.Sprintf("csv.encoding: unknown %q%s", d.Encoding, meant(d.Encoding, encodings))}
+		return &SchemaError{Reason: fmt.Sprintf("csv.encoding: unknown %q%s", d.Encoding, strict.Meant(d.Encoding, encodings))}
 	}
 	if d.Delimiter == `\t` {
 		d.Delimiter = "\t"
@@ -135,7 +137,7 @@ func (s *Schema) completeField(f *Field) error {
 	}
 	kinds := []string{string(Categorical), string(Numeric), string(Multi), string(Sequence)}
 	if !slices.Contains(kinds, string(f.Kind)) {
-		return fieldError(f, "unknown type %q%s", f.Kind, meant(string(f.Kind), kinds))
+		return fieldError(f, "unknown type %q%s", f.Kind, strict.Meant(string(f.Kind), kinds))
 	}
 	if f.Column == "" {
 		f.Column = f.Name
@@ -145,7 +147,7 @@ func (s *Schema) completeField(f *Field) error {
 	}
 	sources := []string{string(FromUser), string(FromItem), string(FromContext), string(FromHistory)}
 	if !slices.Contains(sources, string(f.From)) {
-		return fieldError(f, "unknown from %q%s", f.From, meant(string(f.From), sources))
+		return fieldError(f, "unknown from %q%s", f.From, strict.Meant(string(f.From), sources))
 	}
 	if f.From == FromHistory && !f.Ragged() {
 		return fieldError(f, "from: history needs type sequence or multi, it is %s", f.Kind)
@@ -158,7 +160,7 @@ func (s *Schema) completeField(f *Field) error {
 	}
 	policies := []string{"shared", "zero"}
 	if f.Unknown != "" && !slices.Contains(policies, f.Unknown) {
-		return fieldError(f, "unknown policy %q of unknown%s", f.Unknown, meant(f.Unknown, policies))
+		return fieldError(f, "unknown policy %q of unknown%s", f.Unknown, strict.Meant(f.Unknown, policies))
 	}
 	return checkField(f)
 }
@@ -222,7 +224,7 @@ func (s *Schema) checkShares() error {
 		at := s.Field(f.Shares)
 		switch {
 		case at < 0:
-			return fieldError(f, "shares %q, which is no field%s", f.Shares, meant(f.Shares, names))
+			return fieldError(f, "shares %q, which is no field%s", f.Shares, strict.Meant(f.Shares, names))
 		case at == i:
 			return fieldError(f, "shares itself")
 		case s.Fields[at].Shares != "":
@@ -281,7 +283,7 @@ func (s *Schema) checkColumns() error {
 			return &SchemaError{Reason: fmt.Sprintf("column %q is read both as a list and as a single value", c.name)}
 		}
 		if len(names) > 0 && s.CSV.Format == "csv" && !names[c.name] {
-			return &SchemaError{Reason: fmt.Sprintf("column %q is not among csv.names%s", c.name, meant(c.name, s.CSV.Names))}
+			return &SchemaError{Reason: fmt.Sprintf("column %q is not among csv.names%s", c.name, strict.Meant(c.name, s.CSV.Names))}
 		}
 	}
 	return nil

@@ -10,6 +10,8 @@ import (
 	"github.com/apache/arrow/go/v15/arrow"
 	"github.com/apache/arrow/go/v15/arrow/array"
 	"github.com/zeebo/xxh3"
+
+	"github.com/millrace/millrace/internal/strict"
 )
 
 // Part selects rows of a share split: by a seeded hash of the row, or by a field (a timestamp: the newest last; a group: whole groups).
@@ -55,7 +57,7 @@ func (sp *Split) column(l *layout) (at int, ordered bool, err error) {
 		at = l.at(l.schema.Fields[i].Column)
 	}
 	if at < 0 {
-		return 0, false, &SchemaError{Reason: fmt.Sprintf("split by %q: the schema reads no such column%s", sp.By, meant(sp.By, l.names()))}
+		return 0, false, &SchemaError{Reason: fmt.Sprintf("split by %q: the schema reads no such column%s", sp.By, strict.Meant(sp.By, l.names()))}
 	}
 	c := &l.columns[at]
 	if c.form == listForm {

@@ -10,6 +10,8 @@ import (
 	"unicode/utf8"
 
 	"github.com/apache/arrow/go/v15/arrow"
+
+	"github.com/millrace/millrace/internal/strict"
 )
 
 // textFile reads one file of delimited or libfm text into canonical records.
@@ -183,7 +185,7 @@ func (l *layout) match(names []string, labels bool) ([]int, error) {
 	}
 	for i := range l.columns {
 		if c := &l.columns[i]; !found[i] && (labels || c.needed()) {
-			return nil, &DataError{Field: l.fieldName(c), Reason: fmt.Sprintf("no column %q%s", c.name, meant(c.name, names))}
+			return nil, &DataError{Field: l.fieldName(c), Reason: fmt.Sprintf("no column %q%s", c.name, strict.Meant(c.name, names))}
 		}
 	}
 	return slots, nil

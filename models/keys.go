@@ -7,6 +7,8 @@ import (
 	"gopkg.in/yaml.v3"
 
 	"github.com/millrace/millrace/features"
+
+	"github.com/millrace/millrace/internal/strict"
 )
 
 // Units is a list of layer widths; one number is a list of one.
@@ -82,7 +84,7 @@ func (a Activation) Check(key string) error {
 			return nil
 		}
 	}
-	return fmt.Errorf("%s is %q; the nearest known activation is %q", key, string(a), nearest(string(a), known))
+	return fmt.Errorf("%s is %q; the nearest known activation is %q", key, string(a), strict.Nearest(string(a), known))
 }
 
 // CheckDim refuses an impossible embedding width.
@@ -113,7 +115,7 @@ func CheckFields(s *features.Schema, key string, names []string) error {
 	}
 	for _, n := range names {
 		if s.Field(n) < 0 {
-			return fmt.Errorf("%s: the schema has no field %q; the nearest is %q", key, n, nearest(n, known))
+			return fmt.Errorf("%s: the schema has no field %q; the nearest is %q", key, n, strict.Nearest(n, known))
 		}
 	}
 	return nil

@@ -13,6 +13,8 @@ import (
 	"github.com/millrace/millrace/core/graph"
 	"github.com/millrace/millrace/core/nn"
 	"github.com/millrace/millrace/features"
+
+	"github.com/millrace/millrace/internal/strict"
 )
 
 // Model is one architecture with its settings, as read from a model file.
@@ -67,5 +69,5 @@ func newConfig(name string) (Config, error) {
 	if f := registry[Canonical(name)]; f != nil {
 		return f(), nil
 	}
-	return nil, fmt.Errorf("model %q is not known; the nearest is %q, all are: %s", name, nearest(Canonical(name), Names()), strings.Join(Names(), " "))
+	return nil, fmt.Errorf("model %q is not known; the nearest is %q, all are: %s", name, strict.Nearest(Canonical(name), Names()), strings.Join(Names(), " "))
 }

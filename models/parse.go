@@ -10,10 +10,11 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/agnivade/levenshtein"
 	"gopkg.in/yaml.v3"
 
 	"github.com/millrace/millrace/features"
+
+	"github.com/millrace/millrace/internal/strict"
 )
 
 // Spec is a parsed model file: the architecture, its settings, the notices about keys accepted but ignored, and the text itself.
@@ -177,7 +178,7 @@ func (spec *Spec) decode(keys []entry, config Config) error {
 			for n := range known {
 				names = append(names, n)
 			}
-			return fmt.Errorf("line %d: unknown key %q for model %s; the nearest known one is %q", k.line, k.name, spec.Name, nearest(k.name, names))
+			return fmt.Errorf("line %d: unknown key %q for model %s; the nearest known one is %q", k.line, k.name, spec.Name, strict.Nearest(k.name, names))
 		}
 	}
 	if len(ignored) > 0 {
@@ -293,16 +294,4 @@ func initializerStd(n *yaml.Node) (float64, error) {
 		}
 	}
 	return 0, fmt.Errorf("embedding_initializer %q: only normal_ with a std is known; or give embedding_initializer_std", n.Value)
-}
-
-// nearest returns the known name at the smallest edit distance.
-func nearest(name string, known []string) string {
-	slices.Sort(known)
-	best, distance := "", math.MaxInt
-	for _, k := range known {
-		if d := levenshtein.ComputeDistance(name, k); d < distance {
-			best, distance = k, d
-		}
-	}
-	return best
 }

@@ -4,12 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"reflect"
-	"strings"
 	"time"
 
-	"github.com/agnivade/levenshtein"
 	"gopkg.in/yaml.v3"
+
+	"github.com/millrace/millrace/internal/strict"
 )
 
 // Config is the YAML of `millrace stream`. Unknown keys are errors that name the nearest known key.
@@ -88,20 +87,11 @@ func (d Duration) duration() time.Duration { return time.Duration(d) }
 
 func (d Duration) milliseconds() int64 { return time.Duration(d).Milliseconds() }
 
-// ParseConfig reads and checks a configuration and fills in the defaults.
+// ParseConfig reads and checks a configuration. Errors name the line and the key, for an unknown key the nearest known one.
 func ParseConfig(data []byte) (*Config, error) {
-	var root yaml.Node
-	if err := yaml.Unmarshal(data, &root); err != nil {
-		return nil, fmt.Errorf("read the configuration: %w", err)
-	}
-	c := &Config{}
-	if len(root.Content) > 0 {
-		if err := knownKeys(root.Content[0], reflect.TypeFor[Config](), ""); err != nil {
-			return nil, err
-		}
-		if err := root.Decode(c); err != nil {
-			return nil, fmt.Errorf("read the configuration: %w", err)
-		}
+	c := new(Config)
+	if err := strict.Decode(data, c, "a configuration"); err != nil {
+		return nil, fmt.Errorf("configuration: %w", err)
 	}
 	if err := c.complete(); err != nil {
 		return nil, err
@@ -167,46 +157,4 @@ func (c *Config) complete() error {
 		wrong(len(rule.From) == 0, "join.labels.%s.from: at least one type of action is needed", name)
 	}
 	return errors.Join(errs...)
-}
-
-// knownKeys reports the first key of a mapping that its type does not know, with the nearest that it knows.
-func knownKeys(n *yaml.Node, t reflect.Type, path string) error {
-	if n.Kind != yaml.MappingNode {
-		return nil
-	}
-	for i := 0; i+1 < len(n.Content); i += 2 {
-		key, value := n.Content[i], n.Content[i+1]
-		at := strings.TrimPrefix(path+"."+key.Value, ".")
-		switch t.Kind() {
-		case reflect.Map:
-			if err := knownKeys(value, t.Elem(), at); err != nil {
-				return err
-			}
-		case reflect.Struct:
-			field, nearest := yamlField(t, key.Value)
-			if field == nil {
-				return fmt.Errorf("configuration line %d: unknown key %s: the nearest known one is %s", key.Line, at, strings.TrimPrefix(path+"."+nearest, "."))
-			}
-			if err := knownKeys(value, field.Type, at); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
-// yamlField finds a struct's field by its YAML key, or else the nearest key.
-func yamlField(t reflect.Type, key string) (*reflect.StructField, string) {
-	nearest, best := "", 1<<30
-	for i := range t.NumField() {
-		f := t.Field(i)
-		name, _, _ := strings.Cut(f.Tag.Get("yaml"), ",")
-		if name == key {
-			return &f, key
-		}
-		if d := levenshtein.ComputeDistance(name, key); d < best {
-			nearest, best = name, d
-		}
-	}
-	return nil, nearest
 }

@@ -36,16 +36,16 @@ func TestParseConfigErrors(t *testing.T) {
 			t.Errorf("ParseConfig(%q) = %v; want %q", yaml, err, want)
 		}
 	}
-	f("", "kafka.brokers")
-	f("", "checkpoint: the folder")
-	f(minimal+"chekpoint: x", "unknown key chekpoint: the nearest known one is checkpoint")
-	f(minimal+"join: {windw: 1s}", "unknown key join.windw: the nearest known one is join.window")
-	f(minimal+"join: {labels: {click: {form: [click]}}}", "unknown key join.labels.click.form: the nearest known one is join.labels.click.from")
+	f("checkpoint: dir", "kafka.brokers")
+	f("listen: x", "checkpoint: the folder")
+	f(minimal+"chekpoint: x", `line 3: unknown key "chekpoint" in a configuration; did you mean "checkpoint"?`)
+	f(minimal+"join: {windw: 1s}", `line 3: unknown key "windw" in join; did you mean "window"?`)
+	f(minimal+"join: {labels: {click: {form: [click]}}}", `line 3: unknown key "form" in join.labels.click; did you mean "from"?`)
 	f(minimal+"join: {window: 30}", "line 3: \"30\" is not a duration")
 	f(minimal+"join: {window: -1s}", "join.window")
 	f(minimal+"join: {labels: {click: {}}}", "join.labels.click.from")
 	f("checkpoint: x\nkafka: {brokers: [nohost]}", `"nohost" is not host:port`)
 	f("checkpoint: x\nkafka: {brokers: ['h:1'], actions: impressions}", "kafka.impressions and kafka.actions")
 	f(minimal+"history_users: -1", "history_users")
-	f("a: [", "read the configuration")
+	f("a: [", "configuration: not YAML")
 }

@@ -6,6 +6,7 @@
 package prepare
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"reflect"
@@ -13,6 +14,8 @@ import (
 	"strings"
 
 	"github.com/millrace/millrace/features"
+
+	"github.com/millrace/millrace/internal/strict"
 )
 
 // Recipe says how training files come from raw ones: sources are read, the rows of From pass through the steps in order, and Cut parts them.
@@ -139,7 +142,11 @@ type Cut struct {
 // ParseRecipe reads a recipe from YAML. Errors are *RecipeError and name the line; an unknown key the nearest known one.
 func ParseRecipe(data []byte) (*Recipe, error) {
 	r := new(Recipe)
-	if err := parseStrict(data, r); err != nil {
+	if err := strict.Decode(data, r, "a recipe"); err != nil {
+		var e *strict.Error
+		if errors.As(err, &e) {
+			return nil, &RecipeError{Line: e.Line, Reason: e.Reason}
+		}
 		return nil, err
 	}
 	if err := r.check(); err != nil {
@@ -176,7 +183,7 @@ func (r *Recipe) check() error {
 	}
 	for _, n := range r.From {
 		if _, ok := r.Sources[n]; !ok {
-			return at(0, "from: no source %q%s", n, meant(n, names))
+			return at(0, "from: no source %q%s", n, strict.Meant(n, names))
 		}
 	}
 	for i := range r.Steps {
@@ -231,7 +238,7 @@ func (s *Source) check(name string) error {
 
 func among(line int, what, value string, known []string) error {
 	if !slices.Contains(known, value) {
-		return at(line, "%s: unknown %q%s", what, value, meant(value, known))
+		return at(line, "%s: unknown %q%s", what, value, strict.Meant(value, known))
 	}
 	return nil
 }
@@ -292,7 +299,7 @@ func (s *Step) check(sources []string) error {
 			return err
 		}
 		if !slices.Contains(sources, j.Source) {
-			return at(s.Line, "join: no source %q%s", j.Source, meant(j.Source, sources))
+			return at(s.Line, "join: no source %q%s", j.Source, strict.Meant(j.Source, sources))
 		}
 		return among(s.Line, "join: missing", j.Missing, []string{"null", "drop", "error"})
 	case "first", "split", "bucket", "time_part":
@@ -339,7 +346,7 @@ func (s *Step) check(sources []string) error {
 			return at(s.Line, "negatives: per is %d; want 1 or more", n.Per)
 		}
 		if n.Pool != "" && !slices.Contains(sources, n.Pool) {
-			return at(s.Line, "negatives: no source %q%s", n.Pool, meant(n.Pool, sources))
+			return at(s.Line, "negatives: no source %q%s", n.Pool, strict.Meant(n.Pool, sources))
 		}
 		return first(needs("user", n.User != ""), needs("item", n.Item != ""), needs("label", n.Label != ""))
 	}

@@ -17,6 +17,8 @@ import (
 	"github.com/apache/arrow/go/v15/arrow/array"
 
 	"github.com/millrace/millrace/features"
+
+	"github.com/millrace/millrace/internal/strict"
 )
 
 // mostRows is how many rows a table can hold: row numbers are 32 bits.
@@ -64,7 +66,7 @@ func (s *sources) load(ctx context.Context, name string) (*table, error) {
 	}
 	for _, c := range sortedKeys(src.Types) {
 		if t.find(c) == nil {
-			return nil, fmt.Errorf("source %q: types: %w", name, at(src.Line, "no column %q%s", c, meant(c, t.names())))
+			return nil, fmt.Errorf("source %q: types: %w", name, at(src.Line, "no column %q%s", c, strict.Meant(c, t.names())))
 		}
 	}
 	s.report("source %s: %d rows, columns %s", name, t.rows, strings.Join(t.names(), ", "))

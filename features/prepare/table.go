@@ -5,6 +5,8 @@ import (
 	"math"
 	"slices"
 	"strconv"
+
+	"github.com/millrace/millrace/internal/strict"
 )
 
 // kind is what a column holds.
@@ -232,7 +234,7 @@ func (t *table) column(name string) (*column, error) {
 	if c := t.find(name); c != nil {
 		return c, nil
 	}
-	return nil, fmt.Errorf("no column %q%s", name, meant(name, t.names()))
+	return nil, fmt.Errorf("no column %q%s", name, strict.Meant(name, t.names()))
 }
 
 // single finds a column that must not hold lists.

@@ -4,7 +4,7 @@ FUZZTIME ?= 5s
 PKGS     ?= ./...
 STATICCHECK = $(GO) run honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
-.PHONY: check test test-race test-noasm fuzz bench demo nightly generate
+.PHONY: check test test-race test-noasm fuzz bench peers bench-peers demo nightly generate
 
 check:  ## formatting, vet, staticcheck, generated files, module files
 	@files=$$(gofmt -l .); if [ -n "$$files" ]; then echo "not gofmt-ed:"; echo "$$files"; exit 1; fi
@@ -29,6 +29,18 @@ fuzz:  ## every fuzz target for FUZZTIME
 
 bench:  ## benchmarks of every package
 	$(GO) test -run '^$$' -bench . -benchmem ./...
+
+peers: bench/peers/.venv/installed  ## PyTorch and ONNX Runtime in bench/peers/.venv, from PyPI (about 5.5 GB)
+
+bench/peers/.venv/installed: bench/peers/requirements.txt
+	python3 -m venv bench/peers/.venv
+	bench/peers/.venv/bin/pip install --no-cache-dir -r bench/peers/requirements.txt
+	touch $@
+
+bench-peers: peers  ## products and training steps beside PyTorch and ONNX Runtime, taking turns; PEERFLAGS go to both scripts
+	$(GO) build -o millrace ./cmd/millrace
+	bench/peers/.venv/bin/python bench/peers/kernel.py $(PEERFLAGS)
+	bench/peers/.venv/bin/python bench/peers/mlp_step.py $(PEERFLAGS)
 
 demo:  ## the whole river in one process, with a live page
 	$(GO) run ./cmd/millrace demo

@@ -109,7 +109,7 @@ func (f *columnFile) failure(err error) error {
 	if err == io.EOF || errors.As(err, &d) {
 		return err
 	}
-	return &DataError{File: f.path, Line: f.record + 1, Reason: "corrupt: " + err.Error()}
+	return &DataError{File: f.path, Line: f.record + 1, Record: true, Reason: "corrupt: " + err.Error()}
 }
 
 func (f *columnFile) add(arrays []arrow.Array) (err error) {
@@ -117,7 +117,7 @@ func (f *columnFile) add(arrays []arrow.Array) (err error) {
 	rows := arrays[0].Len()
 	for _, a := range arrays {
 		if a.Len() != rows {
-			return &DataError{File: f.path, Line: f.record + 1, Reason: fmt.Sprintf("corrupt: columns of %d and %d rows", rows, a.Len())}
+			return &DataError{File: f.path, Line: f.record + 1, Record: true, Reason: fmt.Sprintf("corrupt: columns of %d and %d rows", rows, a.Len())}
 		}
 	}
 	for r := range rows {
@@ -134,7 +134,7 @@ func (f *columnFile) add(arrays []arrow.Array) (err error) {
 			f.build.append(f.cells)
 			continue
 		}
-		if err := f.budget.spend(&DataError{File: f.path, Line: f.record, Field: ft.field, Value: arrays[k].ValueStr(r), Reason: ft.reason}); err != nil {
+		if err := f.budget.spend(&DataError{File: f.path, Line: f.record, Record: true, Field: ft.field, Value: valueText(arrays[k], r), Reason: ft.reason}); err != nil {
 			return err
 		}
 	}

@@ -3,6 +3,7 @@ package features
 import (
 	"bytes"
 	"fmt"
+	"unicode/utf8"
 )
 
 // planLibfm maps the label and the fields in their order: the i-th pair feeds the i-th field.
@@ -68,11 +69,24 @@ func (f *textFile) pairs() (textRow, error) {
 
 func (f *textFile) pair(k int, token []byte) (value []byte, reason string) {
 	index, number, ok := bytes.Cut(token, []byte{':'})
-	if !ok || len(index) == 0 || len(number) == 0 {
+	if !ok || !isIndex(index) || len(number) == 0 {
 		return token, fmt.Sprintf("pair %d: %q is not index:value", k, clip(string(token)))
 	}
 	if k < len(f.slots) && f.layout.columns[f.slots[k]].form == numberForm {
 		return number, ""
 	}
+	if _, err := parseNumber(view(number)); err != nil && !f.layout.missing.has(view(number)) {
+		return token, fmt.Sprintf("pair %d: %q: the value is %s", k, clip(string(token)), err)
+	}
 	return index, ""
+}
+
+// isIndex reports whether b is a whole number; bytes that are no UTF-8 pass, for they get an error of their own.
+func isIndex(b []byte) bool {
+	for _, c := range b {
+		if c < '0' || c > '9' {
+			return !utf8.Valid(b)
+		}
+	}
+	return len(b) > 0
 }

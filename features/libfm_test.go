@@ -32,6 +32,8 @@ func TestLibfm(t *testing.T) {
 	f("1 7 8:2", "", "not index:value")
 	f("1 7: 8:2", "", "not index:value")
 	f("1 7:1 8:x", "n", "not a number")
+	f("1 7:x 8:2", "", "not a number")
+	f("1 a:1 8:2", "", "not index:value")
 	f("3 7:1 8:2", "y", "outside")
 	f("1 \xff:1 8:2", "a", "UTF-8")
 	g := func(schema, want string) {

@@ -21,7 +21,7 @@ func (l *layout) normalise(c *column, arr arrow.Array, alloc memory.Allocator, l
 	var v valueReader
 	for r := range arr.Len() {
 		if ft := l.readValue(c, &v, arr, r, labels, &cells[0]); ft.bad() {
-			return nil, &RowError{Row: r, Field: ft.field, Value: arr.ValueStr(r), Reason: ft.reason}
+			return nil, &RowError{Row: r, Field: ft.field, Value: valueText(arr, r), Reason: ft.reason}
 		}
 		b.append(cells)
 	}
@@ -142,6 +142,16 @@ func (l *layout) readElement(c *column, v *valueReader, values arrow.Array, i in
 	return fault{}
 }
 
+// valueText is a value for a message: bytes as they are, the rest as Arrow writes it.
+func valueText(arr arrow.Array, r int) string {
+	if !arr.IsNull(r) {
+		if s, ok := textOf(arr, r); ok {
+			return s
+		}
+	}
+	return arr.ValueStr(r)
+}
+
 // textOf returns the text of a utf8 or binary value.
 func textOf(arr arrow.Array, r int) (string, bool) {
 	switch a := arr.(type) {
@@ -203,7 +213,10 @@ func numberOf(arr arrow.Array, r int) (number float64, whole int64, kind numberK
 	case *array.Date64:
 		return i(int64(a.Value(r)))
 	case *array.Decimal128:
-		v := a.Value(r).ToFloat64(a.DataType().(*arrow.Decimal128Type).Scale)
+		v, err := strconv.ParseFloat(a.ValueStr(r), 64) // rounded once, as the same number in text is
+		if err != nil {
+			v = a.Value(r).ToFloat64(a.DataType().(*arrow.Decimal128Type).Scale)
+		}
 		return f(v)
 	case *array.Boolean:
 		if a.Value(r) {

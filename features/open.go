@@ -161,15 +161,13 @@ type reader struct {
 }
 
 func (r *reader) open(path string) (fileReader, error) {
-	ext := extension(path)
-	switch ext {
-	case ".parquet", ".arrow", ".feather", ".ipc":
-		if filepath.Ext(strings.ToLower(path)) != ext {
-			return nil, &DataError{File: path, Reason: "columnar files are compressed within; unpack it first"}
-		}
-		if ext == ".parquet" {
-			return openParquet(path, r.layout, &r.options)
-		}
+	kind, err := KindOf(path)
+	switch {
+	case err != nil:
+		return nil, err
+	case kind == ParquetFile:
+		return openParquet(path, r.layout, &r.options)
+	case kind == ArrowFile:
 		return openIPC(path, r.layout, &r.options)
 	}
 	return openText(path, r.layout, &r.options)

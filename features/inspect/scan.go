@@ -45,14 +45,17 @@ type survey struct {
 
 // look sniffs the file and reads it once.
 func look(ctx context.Context, path string, o Options, progress func(share float64, rows int64)) (*survey, error) {
-	s := &survey{path: path, text: isText(path), place: map[string]int{}}
+	kind, err := features.KindOf(path)
+	if err != nil {
+		return nil, err
+	}
+	s := &survey{path: path, text: kind == features.TextFile, place: map[string]int{}}
 	var names []string
 	var lists map[string]bool
-	var err error
 	if s.text {
 		s.dialect, names, s.notes, err = sniff(path)
 	} else {
-		names, lists, err = typedColumns(path)
+		names, lists, err = typedColumns(path, kind)
 	}
 	if err != nil {
 		return nil, err

@@ -10,7 +10,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -272,13 +271,4 @@ func number(s string) (float64, bool) {
 	}
 	v, err := strconv.ParseFloat(s, 64)
 	return v, err == nil
-}
-
-// isText reports whether a file is text, by its name.
-func isText(path string) bool {
-	switch strings.ToLower(filepath.Ext(path)) {
-	case ".parquet", ".arrow", ".feather", ".ipc":
-		return false
-	}
-	return true
 }

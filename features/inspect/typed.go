@@ -3,8 +3,6 @@ package inspect
 import (
 	"fmt"
 	"os"
-	"path/filepath"
-	"strings"
 
 	"github.com/apache/arrow/go/v15/arrow"
 	"github.com/apache/arrow/go/v15/arrow/ipc"
@@ -15,7 +13,7 @@ import (
 )
 
 // typedColumns lists the columns of a Parquet or Arrow file and which of them hold lists. A damaged file may make the library panic; that is an error of the file.
-func typedColumns(path string) (names []string, lists map[string]bool, err error) {
+func typedColumns(path string, kind features.FileKind) (names []string, lists map[string]bool, err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = &features.DataError{File: path, Reason: fmt.Sprintf("damaged: %v", p)}
@@ -26,7 +24,7 @@ func typedColumns(path string) (names []string, lists map[string]bool, err error
 		return nil, nil, &features.DataError{File: path, Reason: err.Error()}
 	}
 	defer f.Close()
-	schema, err := typedSchema(f, strings.ToLower(filepath.Ext(path)))
+	schema, err := typedSchema(f, kind)
 	if err != nil {
 		return nil, nil, &features.DataError{File: path, Reason: err.Error()}
 	}
@@ -41,8 +39,8 @@ func typedColumns(path string) (names []string, lists map[string]bool, err error
 	return names, lists, nil
 }
 
-func typedSchema(f *os.File, extension string) (*arrow.Schema, error) {
-	if extension == ".parquet" {
+func typedSchema(f *os.File, kind features.FileKind) (*arrow.Schema, error) {
+	if kind == features.ParquetFile {
 		r, err := file.NewParquetReader(f)
 		if err != nil {
 			return nil, fmt.Errorf("not a whole Parquet file: %w", err)

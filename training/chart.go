@@ -105,8 +105,11 @@ func lineChart(x []float64, lines []series, best float64) template.HTML {
 	if len(x) == 0 || lo > hi {
 		return ""
 	}
-	margin := 0.06 * (hi - lo)
-	c := newCanvas(x[0], x[len(x)-1], lo-margin, hi+margin)
+	margin, top := 0.06*(hi-lo), 0.06*(hi-lo)
+	if len(lines) > 1 {
+		top = 0.18 * (hi - lo) // for the names of the lines
+	}
+	c := newCanvas(x[0], x[len(x)-1], lo-margin, hi+top)
 	c.axes("epoch", "", true)
 	fmt.Fprintf(c, `<line class="best" x1="%.1f" x2="%.1f" y1="%.1f" y2="%.1f"/>`, c.x(best), c.x(best), padTop, chartHeight-padBottom)
 	for _, s := range lines {

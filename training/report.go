@@ -109,7 +109,7 @@ func (r *run) reportData(record *runRecord, rows []*metric.Rows, c *models.Check
 			{"Logloss", decimal(record.Logloss, 6), record.Split + " rows"},
 			{"GAUC", decimal(record.GAUC, 6), "groups with both classes, by rows"},
 			{"Best epoch", fmt.Sprintf("%d of %d", record.BestEpoch, record.Epochs), "by validation " + r.Spec.Settings.Monitor},
-			{"Training", thousands(int64(record.RowsPerSecond)) + " rows/s", thousands(record.Rows) + " rows an epoch"},
+			{"Rows a second", thousands(int64(record.RowsPerSecond)), thousands(record.Rows) + " training rows an epoch"},
 			{"Parameters", thousands(int64(record.Parameters)), thousands(int64(record.ParametersFuxiCTR)) + " with padding rows"},
 		},
 	}
@@ -128,19 +128,27 @@ func (r *run) reportData(record *runRecord, rows []*metric.Rows, c *models.Check
 			decimal(e.Valid.GAUC, 6), e.Epoch == record.BestEpoch,
 		})
 		epochs = append(epochs, float64(e.Epoch))
-		loss = append(loss, float64(e.Loss-e.L2))
+		loss = append(loss, float64(e.Loss-e.L2)/float64(len(rows))) // labels add up in the loss, validation takes their mean
 		auc = append(auc, float64(e.Valid.AUC))
 		logloss = append(logloss, float64(e.Valid.Logloss))
 	}
 	best := float64(record.BestEpoch)
 	d.Curves = []figureSVG{
 		{"Validation AUC", lineChart(epochs, []series{{"validation", auc, "a"}}, best)},
-		{"Logloss, training (without the L2 term) and validation", lineChart(epochs, []series{{"training", loss, "b"}, {"validation", logloss, "a"}}, best)},
+		{lossCaption(len(rows)), lineChart(epochs, []series{{"training", loss, "b"}, {"validation", logloss, "a"}}, best)},
 	}
 	d.Importance = barChart(record.Importance)
 	d.ImportanceRows = thousands(int64(min(sampleRows, rows[0].Len())))
 	r.addFacts(d, record)
 	return d
+}
+
+func lossCaption(labels int) string {
+	c := "Logloss, training (without the L2 term) and validation"
+	if labels > 1 {
+		c += ", means over the labels"
+	}
+	return c
 }
 
 func (r *run) addFacts(d *reportData, record *runRecord) {

@@ -9,7 +9,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
-	"reflect"
+	"strings"
 	"time"
 
 	"github.com/millrace/millrace/core/optim"
@@ -97,6 +97,30 @@ type inputs struct {
 	Seed    uint64   `json:"seed"`
 	SkipBad int64    `json:"skip_bad"`
 	Init    string   `json:"init"`
+}
+
+// differing says what of the inputs is not the same as in o, as it is here and there.
+func (in *inputs) differing(o *inputs) (here, there string) {
+	list := func(in *inputs) []string {
+		flag := func(name, value string) string {
+			if value == "" {
+				return "no --" + name
+			}
+			return "--" + name + " " + value
+		}
+		return []string{
+			flag("train", strings.Join(in.Train, " ")), flag("valid", in.Valid), flag("test", in.Test), flag("split-by", in.SplitBy),
+			fmt.Sprintf("--seed %d", in.Seed), fmt.Sprintf("--skip-bad %d", in.SkipBad), flag("init", in.Init),
+		}
+	}
+	a, b := list(in), list(o)
+	var was, now []string
+	for i := range a {
+		if a[i] != b[i] {
+			was, now = append(was, a[i]), append(now, b[i])
+		}
+	}
+	return strings.Join(was, ", "), strings.Join(now, ", ")
 }
 
 func (r *run) open(ctx context.Context) error {
@@ -296,6 +320,9 @@ func (r *run) restore() (bool, error) {
 	dir := filepath.Join(r.Out, stateFolder)
 	c, err := models.Load(dir)
 	if errors.Is(err, os.ErrNotExist) {
+		if _, err := os.Stat(filepath.Join(r.Out, checkpointFolder)); err == nil {
+			return false, refuse("resume: %s holds a checkpoint but no state to go on from; --overwrite starts anew", r.Out)
+		}
 		return false, nil
 	}
 	if err != nil {
@@ -318,8 +345,8 @@ func (r *run) restore() (bool, error) {
 			return false, refuse("resume: %s is not what the run in %s was started with; --overwrite starts anew", name, r.Out)
 		}
 	}
-	if !reflect.DeepEqual(state.Inputs, r.state.Inputs) {
-		return false, refuse("resume: the run in %s was started with %+v, now it is %+v; --overwrite starts anew", r.Out, state.Inputs, r.state.Inputs)
+	if was, now := state.Inputs.differing(&r.state.Inputs); was != "" {
+		return false, refuse("resume: the run in %s was started with %s, now it is %s; --overwrite starts anew", r.Out, was, now)
 	}
 	r.state, r.stats, r.program = state, c.Stats, c.Program
 	if r.trainer, err = c.Trainer(false); err != nil {

@@ -65,6 +65,8 @@ func TestSkipBad(t *testing.T) {
 		t.Errorf("bad_rows %v of three files, want 4", m["bad_rows"])
 	}
 
+	refused(t, s.args("g", "--skip-bad", "-1"), "--skip-bad is -1")
+	refused(t, []string{"eval", "--checkpoint", s.out("c"), "--data", s.test, "--skip-bad", "-1"}, "--skip-bad is -1")
 	refused(t, []string{"eval", "--checkpoint", s.out("c"), "--data", s.test}, "test.csv line 11")
 	e := done(t, "eval", "--checkpoint", s.out("c"), "--data", s.test, "--skip-bad", "1", "--json").figures(t)
 	if rows, bad := number(t, e, "rows"), number(t, e, "bad_rows"); rows != 149 || bad != 1 {
@@ -112,7 +114,7 @@ func TestBrokenParquet(t *testing.T) {
 	s.schema = write(t, s.dir, "scores.yaml", "labels: [{name: click}]\nfields:\n  - {name: row}\n  - {name: user, type: numeric}\n")
 	user := readCSV(t, s.test)[1][0]
 	s.train, s.valid, s.test = s.out("p.parquet"), s.out("p.parquet"), s.out("p.parquet")
-	refused(t, s.args("again"), "p.parquet", "1", `field "user"`, `value "`+user+`"`)
+	refused(t, s.args("again"), "p.parquet record 1, ", `field "user"`, `value "`+user+`"`)
 }
 
 // TestWrongRequests is about schema, model file and flags.

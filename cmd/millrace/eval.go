@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/spf13/cobra"
@@ -33,7 +34,7 @@ func evalCommand() *cobra.Command {
 	c.MarkFlagRequired("checkpoint")
 	c.MarkFlagRequired("data")
 	c.RunE = func(c *cobra.Command, _ []string) error {
-		if err := setThreads(threads); err != nil {
+		if err := errors.Join(setThreads(threads), checkSkipBad(skipBad)); err != nil {
 			return err
 		}
 		cp, err := models.LoadScoring(checkpoint)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/spf13/cobra"
@@ -35,7 +36,7 @@ func predictCommand() *cobra.Command {
 		c.MarkFlagRequired(name)
 	}
 	c.RunE = func(c *cobra.Command, _ []string) error {
-		if err := setThreads(threads); err != nil {
+		if err := errors.Join(setThreads(threads), checkSkipBad(skipBad)); err != nil {
 			return err
 		}
 		cp, err := models.LoadScoring(checkpoint)

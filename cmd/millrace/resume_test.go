@@ -198,7 +198,8 @@ func TestFolderInUse(t *testing.T) {
 func TestResumeOtherRun(t *testing.T) {
 	s := newShop(t)
 	done(t, s.args("run")...)
-	refused(t, s.args("run", "--resume", "--seed", "77"), "77", "--overwrite")
+	refused(t, s.args("run", "--resume", "--seed", "77"), "--seed 2021, now it is --seed 77;", "--overwrite")
+	refused(t, s.args("run", "--resume", "--overwrite"), "--resume", "--overwrite", "one of them")
 	other := s
 	other.model = write(t, s.dir, "other.yaml", strings.Replace(shopModel, "[16, 8]", "[16, 9]", 1))
 	refused(t, other.args("run", "--resume"), "model.yaml", "--overwrite")
@@ -206,4 +207,8 @@ func TestResumeOtherRun(t *testing.T) {
 	other.train = s.valid
 	refused(t, other.args("run", "--resume"), "valid.csv", "--overwrite")
 	refused(t, s.args("run", "--resume", "--seeds", "2"), "--seeds")
+	if err := os.RemoveAll(filepath.Join(s.out("run"), "state")); err != nil {
+		t.Fatal(err)
+	}
+	refused(t, s.args("run", "--resume"), "no state", "--overwrite")
 }

@@ -64,6 +64,9 @@ func trainCommand() *cobra.Command {
 		if f.seeds > 0 && f.resume {
 			return wrong(errors.New("--seeds does not go with --resume"))
 		}
+		if f.resume && f.overwrite {
+			return wrong(errors.New("--resume goes on with a run and --overwrite replaces it: give one of them"))
+		}
 		if f.seeds < 0 {
 			return wrong(fmt.Errorf("--seeds is %d, want at least 1", f.seeds))
 		}
@@ -77,7 +80,7 @@ func (f *trainFlags) run(c *cobra.Command) error {
 	if err != nil {
 		return wrong(err)
 	}
-	if err := setThreads(f.threads); err != nil {
+	if err := errors.Join(setThreads(f.threads), checkSkipBad(f.skipBad)); err != nil {
 		return err
 	}
 	o.Threads = kernel.Threads()
@@ -148,6 +151,9 @@ func readSpec(schemaFile, modelFile string) (*features.Schema, *models.Spec, err
 	if err != nil {
 		return nil, nil, fmt.Errorf("%s: %w", schemaFile, err)
 	}
+	if len(s.Labels) == 0 {
+		return nil, nil, fmt.Errorf("%s: the schema has no label; name it: labels: [{name: COLUMN}]", schemaFile)
+	}
 	if text, err = os.ReadFile(modelFile); err != nil {
 		return nil, nil, fmt.Errorf("read the model file: %w", err)
 	}
@@ -197,6 +203,13 @@ func setThreads(n int) error {
 		return wrong(fmt.Errorf("--threads is %d, want at least 1", n))
 	}
 	kernel.SetThreads(n)
+	return nil
+}
+
+func checkSkipBad(n int64) error {
+	if n < 0 {
+		return wrong(fmt.Errorf("--skip-bad is %d, want at least 0", n))
+	}
 	return nil
 }
 

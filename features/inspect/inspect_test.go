@@ -124,6 +124,7 @@ func TestDialects(t *testing.T) {
 	f(table("a|label", "|", plain, bit), `delimiter: "|"`, `list_separator: ";"`)
 	f(table("label,m", ",", bit, func(i int) any { return []any{"?", 1.5, "NA", 2.5, 3.25}[i%5] }), `missing: ["", "?", NA]`, "- {name: m, type: numeric")
 	f(table("", " ", bit, func(i int) any { return fmt.Sprintf("%d:1", i%5) }, func(i int) any { return fmt.Sprintf("%d:1", 5+i%3) }), "format: libfm", "- {name: f2}")
+	f(table("", " ", bit, func(i int) any { return "7:1" }, func(i int) any { return fmt.Sprintf("%d:1", 5+i%3) }), "  - {name: f1} # constant, but pairs stand")
 	f("label,c\n1,Mis\xe9rables\n0,b\n1,b\n0,Mis\xe9rables\n", "encoding: latin1")
 }
 
@@ -159,6 +160,7 @@ func TestColumns(t *testing.T) {
 	f("click_time", func(i int) any { return fmt.Sprintf("2017-11-07 09:%02d:%02d", i*7%60, i*11%60) }, "# - {name: click_time} # the time of the row")
 	f("ts", func(i int) any { return 1511544070 + i*977%86400 }, "# - {name: ts} # the time of the row")
 	f("user_id", noise(50), "  - {name: user_id, from: user}")
+	f("propensity_score", func(i int) any { return float64(i*31%77) / 7 }, "# - {name: propensity_score} # the chance")
 	f("movie_id", noise(50), "  - {name: movie_id, from: item}")
 }
 

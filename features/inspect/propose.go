@@ -144,6 +144,9 @@ func (p *proposal) entry(c *profile) entry {
 	}
 	if p.survey.dialect.Format == "libfm" {
 		e.why = "the pair's index"
+		if c.distinct.count() == 1 && c.missing == 0 {
+			e.why = "constant, but pairs stand for fields in their order; the pair's index"
+		}
 		return e
 	}
 	many := c.distinct.count()
@@ -154,6 +157,8 @@ func (p *proposal) entry(c *profile) entry {
 		return leave("constant: always %s", shown(c.known()[0]))
 	case leak != "":
 		return leave("%s", leak)
+	case hasWord(c.name, []string{"propensity", "propensities"}):
+		return leave("the chance that whoever showed the item gave it: tells the choice, not the item")
 	case c.isTime():
 		return leave("a time besides %s", orNone(p.time))
 	case c.list:

@@ -76,12 +76,13 @@ func (s *Server) score(c *gin.Context) {
 	defer cancel()
 	s.metrics.inFlight.Inc()
 	defer s.metrics.inFlight.Dec()
-	name, n, text, err := s.answer(ctx, c)
+	name, n, text, near, err := s.answer(ctx, c)
 	if err != nil {
 		code := s.refuse(c, err)
 		s.metrics.request(name, code, time.Since(start))
 		return
 	}
+	c.Header(NearCacheHeader, near.String())
 	c.Data(http.StatusOK, "application/json", text)
 	took := time.Since(start)
 	s.metrics.request(name, http.StatusOK, took)
@@ -91,35 +92,35 @@ func (s *Server) score(c *gin.Context) {
 }
 
 // answer scores the request and returns the response's text. The model's name is empty where the request names none that is served.
-func (s *Server) answer(ctx context.Context, c *gin.Context) (name string, n int, text []byte, err error) {
+func (s *Server) answer(ctx context.Context, c *gin.Context) (name string, n int, text []byte, near NearCache, err error) {
 	body, err := io.ReadAll(http.MaxBytesReader(c.Writer, c.Request.Body, s.o.BodyBytes))
 	if err != nil {
 		var large *http.MaxBytesError
 		if errors.As(err, &large) {
-			return "", 0, nil, &httpError{http.StatusRequestEntityTooLarge, fmt.Sprintf("the body is longer than %d bytes", large.Limit)}
+			return "", 0, nil, near, &httpError{http.StatusRequestEntityTooLarge, fmt.Sprintf("the body is longer than %d bytes", large.Limit)}
 		}
-		return "", 0, nil, &httpError{http.StatusBadRequest, "the body could not be read"}
+		return "", 0, nil, near, &httpError{http.StatusBadRequest, "the body could not be read"}
 	}
 	req, err := decodeRequest(body, s.o.Candidates)
 	if err != nil {
-		return "", 0, nil, &httpError{http.StatusBadRequest, err.Error()}
+		return "", 0, nil, near, &httpError{http.StatusBadRequest, err.Error()}
 	}
 	if req.Model == "" {
 		req.Model = s.o.Order[0]
 	}
 	h := s.hosts[req.Model]
 	if h == nil {
-		return "", 0, nil, &httpError{http.StatusNotFound, fmt.Sprintf("model %q is not served here; the models are %q", req.Model, s.o.Order)}
+		return "", 0, nil, near, &httpError{http.StatusNotFound, fmt.Sprintf("model %q is not served here; the models are %q", req.Model, s.o.Order)}
 	}
-	text, err = h.answer(ctx, req)
-	return h.name, len(req.Candidates), text, err
+	text, near, err = h.answer(ctx, req)
+	return h.name, len(req.Candidates), text, near, err
 }
 
 // answer scores a request with the version that is current when a worker is free.
-func (h *host) answer(ctx context.Context, req *ScoreRequest) ([]byte, error) {
+func (h *host) answer(ctx context.Context, req *ScoreRequest) (text []byte, near NearCache, err error) {
 	w, err := h.acquire(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("wait for a worker: %w", err)
+		return nil, near, fmt.Errorf("wait for a worker: %w", err)
 	}
 	whole := false
 	defer func() {
@@ -131,17 +132,18 @@ func (h *host) answer(ctx context.Context, req *ScoreRequest) ([]byte, error) {
 	v := h.current.Load()
 	if v == nil {
 		whole = true
-		return nil, &httpError{http.StatusServiceUnavailable, fmt.Sprintf("model %s is not ready: %v", h.name, h.ready())}
+		return nil, near, &httpError{http.StatusServiceUnavailable, fmt.Sprintf("model %s is not ready: %v", h.name, h.ready())}
 	}
 	scores, err := w.score(ctx, v, req)
 	whole = true
+	near.Hits, near.Misses = w.lookup.Count()
 	if errors.Is(err, store.ErrLost) && h.current.Load() == v {
 		h.lost.Store(true)
 	}
 	if err != nil {
-		return nil, err
+		return nil, near, err
 	}
-	return appendResponse(make([]byte, 0, 128+14*len(req.Candidates)*len(scores)), h.name, v.weights.Version, h.labels(), scores), nil
+	return appendResponse(make([]byte, 0, 128+14*len(req.Candidates)*len(scores)), h.name, v.weights.Version, h.labels(), scores), near, nil
 }
 
 // refuse answers an error and returns its status.

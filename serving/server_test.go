@@ -429,6 +429,33 @@ func TestBadStoredFeature(t *testing.T) {
 	})
 }
 
+func TestNearCacheHeader(t *testing.T) {
+	b := start(t, one(checkpoint(t, shopSchema, dnn, shopValues)))
+	b.ready(t)
+	post := func() NearCache {
+		t.Helper()
+		res, err := b.client.Post(b.http.URL+"/v1/score", "application/json", strings.NewReader(`{"user_id":"u1","candidates":["i1","i2","i1"],"context":{"hour":9}}`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer res.Body.Close()
+		n, err := ParseNearCache(res.Header.Get(NearCacheHeader))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	first, second := post(), post()
+	if first.Misses == 0 || second.Misses != 0 || second.Hits != first.Hits+first.Misses {
+		t.Errorf("first %v, then %v", first, second)
+	}
+	for _, wrong := range []string{"", "hits=1", "hits=a, misses=2"} {
+		if n, err := ParseNearCache(wrong); err == nil {
+			t.Errorf("%q: %v", wrong, n)
+		}
+	}
+}
+
 func TestSeveralModels(t *testing.T) {
 	a, c := checkpoint(t, shopSchema, lr, shopValues), checkpoint(t, shopSchema, final, shopValues)
 	b := start(t, Options{Models: map[string]*models.Checkpoint{"a": a, "b": c}, Order: []string{"b", "a"}})

@@ -59,6 +59,9 @@ func demo(ctx context.Context, f demoFlags, listenSet bool, stdout, stderr io.Wr
 	if f.seconds < 0 {
 		return wrong(fmt.Errorf("demo: --seconds %d is negative", f.seconds))
 	}
+	if f.backfill < 0 {
+		return wrong(fmt.Errorf("demo: --backfill %d is negative", f.backfill))
+	}
 	if f.headless && !listenSet {
 		f.listen = "127.0.0.1:0"
 	}
@@ -148,7 +151,7 @@ func (r *river) run(ctx context.Context, f demoFlags, stderr io.Writer) error {
 		}
 		return err
 	}
-	r.goLive()
+	r.board.begin()
 	if f.headless {
 		fmt.Fprintf(stderr, "live on http://%s\n", r.addr)
 	} else {

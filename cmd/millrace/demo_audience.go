@@ -58,13 +58,17 @@ func newAudience(r *river) *audience {
 	return a
 }
 
-// live plays requests as their time comes, until ctx ends, and waits for those under way.
+// live plays requests as their time comes, until ctx ends; then the live figures stand, and it waits for clicks and probes under way.
 func (a *audience) live(ctx context.Context) error {
 	queue := make(chan world.Request, demoQueue)
 	var workers sync.WaitGroup
 	for range demoWorkers {
 		workers.Go(func() {
 			for r := range queue {
+				if ctx.Err() != nil {
+					a.dropped.Add(1)
+					continue
+				}
 				if err := a.play(&r); err != nil {
 					a.fail(err)
 				}
@@ -73,6 +77,7 @@ func (a *audience) live(ctx context.Context) error {
 	}
 	workers.Go(func() { a.settleUntil(ctx) })
 	err := a.pace(ctx, queue)
+	a.r.board.end()
 	close(queue)
 	workers.Wait()
 	a.clicks.Wait()
@@ -120,11 +125,11 @@ func (a *audience) play(r *world.Request) error {
 		candidates = n.w.Shuffle(r)
 	}
 	start := time.Now()
-	res, err := a.score(r, candidates)
+	res, near, err := a.score(r, candidates)
 	if err != nil {
 		return err
 	}
-	a.r.board.scored(time.Since(start))
+	a.r.board.scored(time.Since(start), near)
 	shown, scores := candidates, res.Scores
 	if !r.Random {
 		shown, scores = best(candidates, res.Scores, n.w.Config().Shown)
@@ -174,7 +179,7 @@ func (a *audience) write(ms ...streaming.Message) error {
 }
 
 // score posts one request to the server.
-func (a *audience) score(r *world.Request, candidates []int) (*serving.ScoreResponse, error) {
+func (a *audience) score(r *world.Request, candidates []int) (*serving.ScoreResponse, serving.NearCache, error) {
 	n := a.r.told.narrator
 	req := serving.ScoreRequest{UserID: n.w.Users()[r.Visit.User].ID, Context: n.context(r)}
 	for _, i := range candidates {
@@ -183,31 +188,38 @@ func (a *audience) score(r *world.Request, candidates []int) (*serving.ScoreResp
 	return a.post(&req)
 }
 
-func (a *audience) post(req *serving.ScoreRequest) (*serving.ScoreResponse, error) {
+// post asks the server, and returns with its answer what the look-ups of this one request cost.
+func (a *audience) post(req *serving.ScoreRequest) (out *serving.ScoreResponse, near serving.NearCache, err error) {
+	defer func() {
+		if err != nil {
+			err = fmt.Errorf("score user %s: %w", req.UserID, err)
+		}
+	}()
 	body, err := json.Marshal(req)
 	if err != nil {
-		return nil, fmt.Errorf("score user %s: %w", req.UserID, err)
+		return nil, near, err
 	}
 	res, err := a.client.Post(a.url, "application/json", bytes.NewReader(body))
 	if err != nil {
-		return nil, fmt.Errorf("score user %s: %w", req.UserID, err)
+		return nil, near, err
 	}
 	defer res.Body.Close()
 	data, err := io.ReadAll(res.Body)
 	if err != nil {
-		return nil, fmt.Errorf("score user %s: %w", req.UserID, err)
+		return nil, near, err
 	}
 	if res.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("score user %s: HTTP %d: %s", req.UserID, res.StatusCode, data)
+		return nil, near, fmt.Errorf("HTTP %d: %s", res.StatusCode, data)
 	}
-	out := new(serving.ScoreResponse)
+	out = new(serving.ScoreResponse)
 	if err := json.Unmarshal(data, out); err != nil {
-		return nil, fmt.Errorf("score user %s: %w", req.UserID, err)
+		return nil, near, err
 	}
 	if len(out.Scores) != len(req.Candidates) {
-		return nil, fmt.Errorf("score user %s: %d scores for %d candidates", req.UserID, len(out.Scores), len(req.Candidates))
+		return nil, near, fmt.Errorf("%d scores for %d candidates", len(out.Scores), len(req.Candidates))
 	}
-	return out, nil
+	near, err = serving.ParseNearCache(res.Header.Get(serving.NearCacheHeader))
+	return out, near, err
 }
 
 // best returns the n candidates of the highest scores, best first.

@@ -12,12 +12,15 @@ import (
 	"time"
 
 	"github.com/millrace/millrace/core/metric"
+	"github.com/millrace/millrace/serving"
+	"github.com/millrace/millrace/streaming"
 )
 
 //go:embed demo.html
 var demoPage []byte
 
-// demoFigures are the figures of the live time: nothing of the backfill is in them, but in Backfill.
+// demoFigures are the figures of the live time: nothing of the backfill is in them, but in Backfill, and nothing of what came after it, but whether rows shown in
+// it were clicked and when clicks made in it were learned.
 type demoFigures struct {
 	EventsIn       int64           `json:"events_in"`
 	RowsTrained    int64           `json:"rows_trained"`
@@ -44,11 +47,16 @@ type board struct {
 	r *river
 
 	mu        sync.Mutex
+	past      backfillFigures
+	pastGoal  int64 // events that the backfill tells unless time runs out
 	begun     time.Time
 	rows      []shownRow // random rows that are settled, the newest keptRows of them
 	latencies []time.Duration
 	requests  int64
+	near      serving.NearCache
 	points    []point
+	ended     time.Time
+	atEnd     streaming.Figures // of the daemon, when live time ended
 	lastIn    int64
 	lastAt    time.Time
 }
@@ -80,7 +88,29 @@ func (b *board) begin() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.begun = time.Now()
-	b.lastIn, b.lastAt = b.r.past.EventsIn, b.begun
+	b.lastIn, b.lastAt = b.r.daemon.Figures().EventsIn, b.begun
+}
+
+// told keeps how far the backfill is.
+func (b *board) told(past backfillFigures, goal int64) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.past, b.pastGoal = past, goal
+}
+
+func (b *board) backfilled() backfillFigures {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.past
+}
+
+// end marks where the live figures end.
+func (b *board) end() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.ended.IsZero() {
+		b.ended, b.atEnd = time.Now(), b.r.daemon.Figures()
+	}
 }
 
 func (b *board) live() bool {
@@ -90,10 +120,11 @@ func (b *board) live() bool {
 }
 
 // scored counts one answered request of the audience.
-func (b *board) scored(d time.Duration) {
+func (b *board) scored(d time.Duration, near serving.NearCache) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.requests++
+	b.near.Hits, b.near.Misses = b.near.Hits+near.Hits, b.near.Misses+near.Misses
 	b.latencies = keep(append(b.latencies, d), keptLatencies)
 }
 
@@ -154,30 +185,30 @@ func (b *board) figures() *demoFigures {
 	b.mu.Lock()
 	rows := slices.Clone(b.rows)
 	latencies := slices.Clone(b.latencies)
-	f := &demoFigures{ScoredRequests: b.requests, Seconds: time.Since(b.begun).Seconds()}
+	f := &demoFigures{ScoredRequests: b.requests}
+	f.NearCacheHit = defined(float64(b.near.Hits) / float64(b.near.Hits+b.near.Misses))
+	until, now := b.ended, b.atEnd
+	if until.IsZero() {
+		until, now = time.Now(), b.r.daemon.Figures()
+	}
+	f.Seconds = until.Sub(b.begun).Seconds()
+	past := b.past
 	b.mu.Unlock()
 
-	now, past := b.r.daemon.Figures(), b.r.past
-	f.EventsIn, f.RowsTrained, f.DeadLetters = now.EventsIn-past.EventsIn, now.RowsTrained-past.RowsTrained, now.DeadLetters-past.DeadLetters
+	f.EventsIn, f.RowsTrained, f.DeadLetters = max(now.EventsIn-past.Events, 0), max(now.RowsTrained-past.Rows, 0), now.DeadLetters-past.letters
 	f.AUCRows = len(rows)
 	f.AUCProgressive, f.AUCBest, f.AUCPopularity = aucs(rows)
 	f.ScoreP50MS, f.ScoreP99MS = quantile(latencies, 0.5, time.Millisecond), quantile(latencies, 0.99, time.Millisecond)
 	waits, _ := b.r.audience.probes.freshness()
 	f.FreshnessP50S, f.FreshnessN = quantile(waits, 0.5, time.Second), len(waits)
-	f.NearCacheHit = b.nearCacheHit()
 	f.Dropped = b.r.audience.dropped.Load()
-	f.Backfill = b.r.backfilled
+	f.Backfill = past
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
 	if keys, err := b.r.store.Keys(ctx, demoModel); err == nil {
 		f.RedisKeys = keys
 	}
 	return f
-}
-
-func (b *board) nearCacheHit() *float64 {
-	f := b.r.server.Figures()
-	return defined(float64(f.NearHits) / float64(f.NearHits+f.NearMisses))
 }
 
 // point adds one moment to the charts.
@@ -197,6 +228,13 @@ func (b *board) point() point {
 	return p
 }
 
+// rowsTrained is of the live time, until now.
+func (b *board) rowsTrained() int64 {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return max(b.r.daemon.Figures().RowsTrained-b.past.Rows, 0)
+}
+
 // report adds a point and prints a line every so often until ctx ends.
 func (r *river) report(ctx context.Context, stderr io.Writer) {
 	tick := time.NewTicker(pointEvery)
@@ -209,9 +247,8 @@ func (r *river) report(ctx context.Context, stderr io.Writer) {
 		}
 		p := r.board.point()
 		if n%2 == 1 {
-			f := r.daemon.Figures()
 			fmt.Fprintf(stderr, "%4.0f s  %5.0f events/s  %8d rows trained  AUC %s of best %s (popularity %s)  fresh in %s s  p50 %s ms  p99 %s ms\n",
-				p.T, p.EventsPerS, f.RowsTrained-r.past.RowsTrained, shown(p.Progressive, 3), shown(p.Best, 3), shown(p.Popularity, 3), shown(p.Freshness, 1), shown(p.P50, 1), shown(p.P99, 1))
+				p.T, p.EventsPerS, r.board.rowsTrained(), shown(p.Progressive, 3), shown(p.Best, 3), shown(p.Popularity, 3), shown(p.Freshness, 1), shown(p.P50, 1), shown(p.P99, 1))
 		}
 	}
 }
@@ -225,6 +262,10 @@ func shown(x *float64, digits int) string {
 }
 
 func (f *demoFigures) print(w io.Writer) {
+	if f.Seconds == 0 {
+		fmt.Fprintf(w, "ended in the backfill, before live time: %d events of the past told in %.0f s; checkpoint in %s\n", f.Backfill.Events, f.Backfill.Seconds, f.Checkpoint)
+		return
+	}
 	share := "–"
 	if f.AUCProgressive != nil && f.AUCBest != nil {
 		share = fmt.Sprintf("%.0f %%", 100*(*f.AUCProgressive-0.5)/(*f.AUCBest-0.5))
@@ -267,21 +308,21 @@ func (b *board) page() any {
 	type page struct {
 		Live     bool            `json:"live"`
 		Past     backfillFigures `json:"past"`
-		PastGoal int64           `json:"past_rows"`
+		PastGoal int64           `json:"past_goal"` // events
+		PastIn   int64           `json:"past_in"`   // events that the daemon has taken
+		PastRows int64           `json:"past_rows"` // rows that it has learned
 		Figures  *demoFigures    `json:"figures,omitempty"`
 		Points   []point         `json:"points"`
 		Story    *clickStory     `json:"story,omitempty"`
 		Version  string          `json:"version"`
 	}
-	p := page{Live: b.live(), Past: b.r.backfilled, Version: b.r.daemon.Figures().Version}
-	if !p.Live {
-		p.PastGoal = b.r.daemon.Figures().RowsTrained
-		return p
-	}
-	p.Figures = b.figures()
-	_, p.Story = b.r.audience.probes.freshness()
+	now := b.r.daemon.Figures()
 	b.mu.Lock()
-	p.Points = slices.Clone(b.points)
+	p := page{Live: !b.begun.IsZero(), Past: b.past, PastGoal: b.pastGoal, PastIn: now.EventsIn, PastRows: now.RowsTrained, Version: now.Version, Points: slices.Clone(b.points)}
 	b.mu.Unlock()
+	if p.Live {
+		p.Figures = b.figures()
+		_, p.Story = b.r.audience.probes.freshness()
+	}
 	return p
 }

@@ -79,7 +79,7 @@ func (p *probes) follow(r *world.Request, shown []int, action streaming.Action, 
 	tick := time.NewTicker(probeEvery)
 	defer tick.Stop()
 	for time.Since(clicked) < probeLimit {
-		res, err := p.a.post(&req)
+		res, _, err := p.a.post(&req)
 		if err != nil {
 			p.a.fail(err)
 			return

@@ -52,9 +52,6 @@ type river struct {
 	cancel     context.CancelFunc // of the daemon, the server and its HTTP
 	daemonDone chan error
 	serverDone chan error
-
-	past       streaming.Figures // when live time began
-	backfilled backfillFigures
 }
 
 // startRiver starts every part, in the order in which they need each other.
@@ -157,52 +154,73 @@ type backfillFigures struct {
 	Events  int64   `json:"events"`
 	Rows    int64   `json:"rows"`
 	Seconds float64 `json:"seconds"`
+
+	letters int64
 }
 
 const (
-	backfillAtMost = 50 * time.Second // of producing; what is under way then is still learned
+	backfillAtMost = 58 * time.Second // the whole of it
+	backfillTell   = 52 * time.Second // by when the daemon should have taken all that was told
 	backfillAhead  = 60_000           // events produced ahead of the daemon
 )
 
-// backfill tells the audience's past as fast as the daemon takes it.
+// backfill tells the audience's past as fast as the daemon takes it, and stops early on a machine that would take longer than a minute.
 func (r *river) backfill(ctx context.Context, events int64, stderr io.Writer) error {
 	start := time.Now()
-	entities := r.told.entities()
-	produced := int64(0) // impressions and actions: what the daemon's figures count as events
-	if err := r.producer.Write(ctx, entities...); err != nil {
+	if err := r.producer.Write(ctx, r.told.entities()...); err != nil {
 		return err
 	}
-	var batch []streaming.Message
-	told := int64(0)
+	past := backfillFigures{}
+	defer func() {
+		past.letters, past.Seconds = r.daemon.Figures().DeadLetters, time.Since(start).Seconds()
+		r.board.told(past, events)
+	}()
 	spoke := time.Now()
-	for told < events && time.Since(start) < backfillAtMost {
-		batch = batch[:0]
-		for len(batch) < 4_000 && told < events {
-			batch = append(batch, r.told.next().Message)
-			told++
+	for past.Events < events && !r.backfillFull(start, past.Events) {
+		var batch []streaming.Message
+		for len(batch) < 4_000 && past.Events < events {
+			e := r.told.next()
+			if e.impression != "" {
+				past.Rows++
+			}
+			past.Events++
+			batch = append(batch, e.Message)
 		}
 		if err := r.producer.Write(ctx, batch...); err != nil {
 			return err
 		}
-		produced += int64(len(batch))
-		for produced-r.daemon.Figures().EventsIn > backfillAhead {
+		past.Seconds = time.Since(start).Seconds()
+		r.board.told(past, events)
+		for past.Events-r.daemon.Figures().EventsIn > backfillAhead && time.Since(start) < backfillAtMost {
 			if err := r.pause(ctx, 20*time.Millisecond); err != nil {
 				return err
 			}
 		}
 		if time.Since(spoke) > 2*time.Second {
 			spoke = time.Now()
-			fmt.Fprintf(stderr, "backfill: %d of %d events of the past, %d rows trained, %.0f s\n", told, events, r.daemon.Figures().RowsTrained, time.Since(start).Seconds())
+			fmt.Fprintf(stderr, "backfill: %d of %d events of the past, %d rows trained, %.0f s\n", past.Events, events, r.daemon.Figures().RowsTrained, time.Since(start).Seconds())
 		}
 	}
-	for time.Since(start) < backfillAtMost+8*time.Second && r.daemon.Figures().EventsIn < produced {
+	for f := r.daemon.Figures(); f.EventsIn < past.Events || f.RowsTrained < past.Rows; f = r.daemon.Figures() {
+		if time.Since(start) >= backfillAtMost {
+			fmt.Fprintf(stderr, "backfill: %d events of the past are still on their way to the daemon\n", past.Events-f.EventsIn)
+			break
+		}
 		if err := r.pause(ctx, 20*time.Millisecond); err != nil {
 			return err
 		}
 	}
-	r.backfilled = backfillFigures{Events: told, Rows: r.daemon.Figures().RowsTrained, Seconds: time.Since(start).Seconds()}
-	fmt.Fprintf(stderr, "backfill: %d events of the past told and %d rows trained in %.1f s\n", told, r.backfilled.Rows, r.backfilled.Seconds)
+	fmt.Fprintf(stderr, "backfill: %d events and %d rows of the past learned in %.1f s, before live time\n", past.Events, past.Rows, time.Since(start).Seconds())
 	return nil
+}
+
+// backfillFull reports whether the daemon, at the pace so far, needs the rest of the backfill's time for what was told already.
+func (r *river) backfillFull(start time.Time, told int64) bool {
+	passed, in := time.Since(start), r.daemon.Figures().EventsIn
+	if in == 0 {
+		return passed > backfillTell
+	}
+	return time.Duration(float64(passed)*float64(told)/float64(in)) > backfillTell && passed > backfillTell/4
 }
 
 // pause waits, and reports a part that has died meanwhile.
@@ -218,12 +236,6 @@ func (r *river) pause(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// goLive marks where the live figures begin.
-func (r *river) goLive() {
-	r.past = r.daemon.Figures()
-	r.board.begin()
-}
-
 // stop ends the audience's world: waits for the last windows, writes the last checkpoint, closes every part, and returns the live figures.
 func (r *river) stop(stderr io.Writer) (*demoFigures, error) {
 	var errs []error
@@ -235,6 +247,9 @@ func (r *river) stop(stderr io.Writer) (*demoFigures, error) {
 		figures = r.board.figures()
 	} else {
 		figures = &demoFigures{}
+		if r.board != nil {
+			figures.Backfill = r.board.backfilled()
+		}
 	}
 	r.cancel()
 	if r.daemon != nil {

@@ -32,6 +32,14 @@ func TestDemo(t *testing.T) {
 		t.Errorf("near-cache hit %g is no share", hit)
 	}
 
+	if s := number(t, m, "seconds"); s < 3 || s > 3.5 {
+		t.Errorf("live for %g s, want 3", s)
+	}
+	// Ten rows a request: probes and the past are in no figure.
+	if events, rows, requests := number(t, m, "events_in"), number(t, m, "rows_trained"), number(t, m, "scored_requests"); rows > 10*requests || events > 20*requests {
+		t.Errorf("%g events and %g rows of %g requests", events, rows, requests)
+	}
+
 	// The checkpoint stays, and eval takes it: rows of the world's own columns.
 	checkpoint, ok := m["checkpoint"].(string)
 	if !ok {
@@ -60,6 +68,7 @@ func TestDemoWrongRequests(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "demo")
 	refused(t, []string{"demo", "--seconds", "1", "--listen", l.Addr().String(), "--data-dir", dir}, l.Addr().String(), "taken", "--listen")
 	refused(t, []string{"demo", "--seconds", "-1"}, "--seconds")
+	refused(t, []string{"demo", "--backfill", "-1"}, "--backfill")
 
 	foreign := t.TempDir()
 	write(t, foreign, "precious.txt", "mine")

@@ -15,6 +15,8 @@ type Lookup struct {
 	vocabs  []wanted
 	byShard shardOrder
 	fetch   fetch
+
+	asked, missed int // distinct ids since Count was last called
 }
 
 // wanted are the distinct ids of one vocabulary with their entries.
@@ -71,6 +73,7 @@ func (l *Lookup) Fetch(ctx context.Context) error {
 			l.fetch.parts = append(l.fetch.parts, fetchPart{k, ids, w.miss, w.rows, w.masks})
 		}
 	}
+	l.asked, l.missed = l.asked+asked, l.missed+missed
 	l.r.hits.Add(int64(asked - missed))
 	l.r.misses.Add(int64(missed))
 	if missed > 0 {
@@ -85,6 +88,13 @@ func (l *Lookup) Fetch(ctx context.Context) error {
 		l.fillUnknown(k)
 	}
 	return nil
+}
+
+// Count returns how many distinct ids Fetch found in the near-cache and how many it read from Redis since Count was last called.
+func (l *Lookup) Count() (hits, misses int) {
+	hits, misses = l.asked-l.missed, l.missed
+	l.asked, l.missed = 0, 0
+	return hits, misses
 }
 
 // fillUnknown puts the unknown row where a table has not the id.

@@ -4,7 +4,9 @@ import "unsafe"
 
 // The blocked product runs the register tiles of one instruction set over C: rows are cut into balanced tiles, columns into
 // panels as wide as the tile, k into blocks whose rows of A and B stay in the second-level cache. A is read in place through
-// two strides, whether transposed or not. B is read in place unless it is transposed or its rows lie badly. Then it is packed:
+// two strides, whether transposed or not; but a tile of a transposed A reads another cache line, and soon another page, at each
+// step of k, so where many panels read it again, each thread turns its rows first. B is read in place unless it is transposed or
+// its rows lie badly. Then it is packed:
 // with few rows panel by panel, each used at once by the thread that packed it; with many block by block, by all threads,
 // before any multiplies.
 const (
@@ -54,6 +56,8 @@ type blocked struct {
 	c           unsafe.Pointer
 	rowC        int
 	acc         bool
+	turn        []float32 // A as stored, when its rows are turned first
+	lda         int
 
 	tiles int // row tiles of C
 	block regionB
@@ -103,7 +107,7 @@ func takeBlocked() *blocked {
 }
 
 func (g *blocked) release() {
-	g.a, g.b, g.c, g.block.from = nil, nil, nil, nil
+	g.a, g.b, g.c, g.turn, g.block.from = nil, nil, nil, nil, nil
 	idleBlocked.give(g)
 }
 
@@ -122,6 +126,9 @@ func gemmBlocked(transA, transB bool, m, n, k int, a []float32, lda int, b []flo
 	g.set(level, m, n, k, a, lda, acc, c, ldc)
 	g.turnA(transA)
 	g.b, g.ldb, g.transB = b, ldb, transB
+	if transA && m >= splitRows && n >= turnCols && k >= turnDepth {
+		g.turn, g.lda = a, lda
+	}
 	badly := ldb%lineFloats != 0 || ldb%(64*lineFloats) == 0
 	switch {
 	case transB && m <= panelRows:
@@ -233,7 +240,7 @@ func (g *blocked) packedPanels(lo, hi int) {
 		for p := 0; p < g.k; p += blockDepth {
 			depth := min(blockDepth, g.k-p)
 			g.packPanel(dst, g.cols, j, cols, p, depth)
-			g.panel(0, g.tiles, j, cols, p, depth, unsafe.Pointer(&dst[0]), g.cols*float32Size)
+			g.panel(0, g.tiles, j, cols, p, depth, g.left(p), unsafe.Pointer(&dst[0]), g.cols*float32Size)
 		}
 	}
 }
@@ -272,14 +279,34 @@ func (g *blocked) rowTiles(lo, hi int) {
 		g.wide(0, (r.width+g.cols-1)/g.cols)
 		return
 	}
+	if g.turn != nil {
+		g.turnedTiles(lo, hi)
+		return
+	}
 	for p := 0; p < r.depth; p += blockDepth {
+		left := g.left(p)
 		for t := lo; t < hi; t += blockTiles {
 			for i := 0; i*g.cols < r.width; i++ {
-				g.inBlock(t, min(t+blockTiles, hi), i, p)
+				g.inBlock(t, min(t+blockTiles, hi), i, p, left)
 			}
 		}
 	}
 }
+
+// leftRows are the rows of op(A) that a panel reads, from one step of k on: row first+i lies at from + i·row, its steps step bytes apart.
+type leftRows struct {
+	first     int
+	from      unsafe.Pointer
+	row, step int
+}
+
+// left is all of op(A) in place, from the block's step p on.
+func (g *blocked) left(p int) leftRows {
+	return leftRows{0, unsafe.Add(g.a, (g.block.p+p)*g.stepA), g.rowA, g.stepA}
+}
+
+// tileRow is the first row of row tile t.
+func (g *blocked) tileRow(t int) int { return t * g.m / g.tiles }
 
 // panels computes the column panels lo to hi of the block over all rows.
 func (g *blocked) panels(lo, hi int) {
@@ -289,7 +316,7 @@ func (g *blocked) panels(lo, hi int) {
 	}
 	for p := 0; p < g.block.depth; p += blockDepth {
 		for i := lo; i < hi; i++ {
-			g.inBlock(0, g.tiles, i, p)
+			g.inBlock(0, g.tiles, i, p, g.left(p))
 		}
 	}
 }
@@ -325,25 +352,23 @@ func (g *blocked) wideTile(j, cols, p int) {
 }
 
 // inBlock computes row tiles lo to hi of panel i of the block, from its step p for at most blockDepth steps.
-func (g *blocked) inBlock(lo, hi, i, p int) {
+func (g *blocked) inBlock(lo, hi, i, p int, left leftRows) {
 	r := &g.block
 	j := i * g.cols
 	b, stepB := r.at(p, j)
-	g.panel(lo, hi, r.j+j, min(g.cols, r.width-j), r.p+p, min(blockDepth, r.depth-p), b, stepB)
+	g.panel(lo, hi, r.j+j, min(g.cols, r.width-j), r.p+p, min(blockDepth, r.depth-p), left, b, stepB)
 }
 
 // panel computes row tiles lo to hi of columns j to j+cols, steps p to p+depth of k, with the panel of B at b. It is kept out of
 // line: its frame's stack check is where the collector can stop a thread that otherwise runs nothing but assembly.
 //
 //go:noinline
-func (g *blocked) panel(lo, hi, j, cols, p, depth int, b unsafe.Pointer, stepB int) {
+func (g *blocked) panel(lo, hi, j, cols, p, depth int, left leftRows, b unsafe.Pointer, stepB int) {
 	acc := g.acc || p > 0
-	a := unsafe.Add(g.a, p*g.stepA)
 	c := unsafe.Add(g.c, j*float32Size)
 	for t := lo; t < hi; t++ {
-		i := t * g.m / g.tiles
-		rows := (t+1)*g.m/g.tiles - i
-		runTile(g.instructions, rows, cols, depth, (*float32)(unsafe.Add(a, i*g.rowA)), g.rowA, g.stepA, (*float32)(b), stepB,
+		i := g.tileRow(t)
+		runTile(g.instructions, g.tileRow(t+1)-i, cols, depth, (*float32)(unsafe.Add(left.from, (i-left.first)*left.row)), left.row, left.step, (*float32)(b), stepB,
 			(*float32)(unsafe.Add(c, i*g.rowC)), g.rowC, acc)
 	}
 }

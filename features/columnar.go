@@ -134,7 +134,7 @@ func (f *columnFile) add(arrays []arrow.Array) (err error) {
 			f.build.append(f.cells)
 			continue
 		}
-		if err := f.budget.spend(&DataError{File: f.path, Line: f.record, Record: true, Field: ft.field, Value: valueText(arrays[k], r), Reason: ft.reason}); err != nil {
+		if err := f.budget.spend(&DataError{File: f.path, Line: f.record, Record: true, Field: ft.field, Value: valueText(arrays[k], r), Reason: ft.reason}, f.build.rows); err != nil {
 			return err
 		}
 	}

@@ -22,6 +22,8 @@ type Reader interface {
 	Close() error
 	// BadRows counts rows skipped so far.
 	BadRows() int64
+	// BadAt returns the places of the rows skipped so far, counted over all files from 0, ascending.
+	BadAt() []int64
 	// Progress returns the share of the input's bytes consumed, 0 to 1.
 	Progress() float64
 }
@@ -187,6 +189,7 @@ func (r *reader) Next() (arrow.Record, error) {
 		}
 		rec, err := r.current.next()
 		if err == nil {
+			r.options.budget.good += rec.NumRows()
 			return rec, nil
 		}
 		if err != io.EOF {
@@ -204,6 +207,8 @@ func (r *reader) Next() (arrow.Record, error) {
 }
 
 func (r *reader) BadRows() int64 { return r.options.budget.bad }
+
+func (r *reader) BadAt() []int64 { return r.options.budget.at }
 
 func (r *reader) Progress() float64 {
 	if r.total == 0 {

@@ -30,13 +30,18 @@ type textFile struct {
 	rows   int // a record
 }
 
-// budget counts unusable rows against how many are tolerated over all files.
-type budget struct{ allowed, bad int64 }
+// budget counts unusable rows against how many are tolerated over all files, and remembers which rows they were.
+type budget struct {
+	allowed, bad int64
+	good         int64   // rows of the records handed out
+	at           []int64 // rows skipped, counted over all files from 0
+}
 
-// spend counts a bad row; it returns the error once too many are bad.
-func (b *budget) spend(e *DataError) error {
+// spend counts a bad row after so many good ones of the record at hand; it returns the error once too many are bad.
+func (b *budget) spend(e *DataError, after int) error {
 	b.bad++
 	if b.bad <= b.allowed {
+		b.at = append(b.at, b.good+int64(after)+b.bad-1)
 		return nil
 	}
 	if b.allowed > 0 {
@@ -202,7 +207,7 @@ func (f *textFile) next() (arrow.Record, error) {
 			break
 		}
 		if bad != nil {
-			if err := f.budget.spend(bad); err != nil {
+			if err := f.budget.spend(bad, f.build.rows); err != nil {
 				return nil, err
 			}
 		}

@@ -25,12 +25,16 @@ import (
 	"github.com/millrace/millrace/models"
 )
 
-// Predict scores data files and writes one row an input row, in their order: row (from 0), the user and group columns, labels as 0 or 1 where the data has
+// Predict scores data files and writes one row an input row, in their order, files in the order they are named: row (the input row's number over all files, from 0, counting those that skipBad passes over), the user and group columns, labels as 0 or 1 where the data has
 // them, and score, or score_LABEL for each of several labels. The name of out ends in .parquet or .csv; it is written aside and renamed. It returns the number of rows.
 func Predict(ctx context.Context, c *models.Checkpoint, paths []string, out string, skipBad int64) (rows, badRows int64, err error) {
-	files, err := features.Expand(paths)
-	if err != nil {
-		return 0, 0, &RequestError{err}
+	var files []string
+	for _, path := range paths {
+		found, err := features.Expand([]string{path})
+		if err != nil {
+			return 0, 0, &RequestError{err}
+		}
+		files = append(files, found...)
 	}
 	ext := strings.ToLower(filepath.Ext(out))
 	if ext != ".parquet" && ext != ".csv" {
@@ -73,6 +77,8 @@ type predictor struct {
 	batch      features.Batch
 	scores     [][]float32
 	rows       int64
+	input      int64 // number of the next input row
+	passed     int   // rows passed over before it
 	badRows    int64
 	sink       scoreSink
 	builder    *array.RecordBuilder
@@ -107,7 +113,7 @@ func (p *predictor) scan(ctx context.Context, files []string, skipBad int64, f *
 		if err != nil {
 			return err
 		}
-		err = p.record(rec, f, ext)
+		err = p.record(rec, reader.BadAt(), f, ext)
 		rec.Release()
 		if err != nil {
 			return err
@@ -121,8 +127,8 @@ func (p *predictor) scan(ctx context.Context, files []string, skipBad int64, f *
 	return p.sink.Close()
 }
 
-// record scores one record and writes its rows.
-func (p *predictor) record(rec arrow.Record, f *os.File, ext string) error {
+// record scores one record and writes its rows; badAt are the places of the input rows passed over.
+func (p *predictor) record(rec arrow.Record, badAt []int64, f *os.File, ext string) error {
 	if err := p.encoder.EncodeInto(&p.batch, rec); err != nil {
 		return fmt.Errorf("rows from %d on: %w", p.rows, err)
 	}
@@ -135,8 +141,12 @@ func (p *predictor) record(rec arrow.Record, f *os.File, ext string) error {
 			return err
 		}
 	}
-	for i := range p.batch.Rows {
-		p.builder.Field(0).(*array.Int64Builder).Append(p.rows + int64(i))
+	for range p.batch.Rows {
+		for p.passed < len(badAt) && badAt[p.passed] == p.input {
+			p.input, p.passed = p.input+1, p.passed+1
+		}
+		p.builder.Field(0).(*array.Int64Builder).Append(p.input)
+		p.input++
 	}
 	k := 1
 	for _, name := range p.copied {

@@ -24,10 +24,13 @@ type SeedsResult struct {
 	Runs        []Result `json:"runs"`
 }
 
-// TrainSeeds runs a training k times with seeds from o.Seed on, in folders of their own, cutting shares alike each time.
+// TrainSeeds runs a training k times with seeds from o.Seed on, in folders of their own, cutting shares alike each time. With Resume, runs that are done stay as they are.
 func TrainSeeds(ctx context.Context, o Options, k int) (*SeedsResult, error) {
 	if err := checkFolder(&o); err != nil {
 		return nil, err
+	}
+	if _, err := os.Stat(filepath.Join(o.Out, stateFolder)); err == nil && !o.Overwrite {
+		return nil, refuse("resume: the run in %s is one of a single seed; --overwrite starts anew", o.Out)
 	}
 	out := &SeedsResult{}
 	best := -1

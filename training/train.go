@@ -320,8 +320,10 @@ func (r *run) restore() (bool, error) {
 	dir := filepath.Join(r.Out, stateFolder)
 	c, err := models.Load(dir)
 	if errors.Is(err, os.ErrNotExist) {
-		if _, err := os.Stat(filepath.Join(r.Out, checkpointFolder)); err == nil {
-			return false, refuse("resume: %s holds a checkpoint but no state to go on from; --overwrite starts anew", r.Out)
+		for _, name := range []string{checkpointFolder, seedsFolder} {
+			if _, err := os.Stat(filepath.Join(r.Out, name)); err == nil {
+				return false, refuse("resume: %s holds %s/ but no state of a single run to go on from; --overwrite starts anew", r.Out, name)
+			}
 		}
 		return false, nil
 	}

@@ -206,7 +206,7 @@ func TestResumeOtherRun(t *testing.T) {
 	other = s
 	other.train = s.valid
 	refused(t, other.args("run", "--resume"), "valid.csv", "--overwrite")
-	refused(t, s.args("run", "--resume", "--seeds", "2"), "--seeds")
+	refused(t, s.args("run", "--resume", "--seeds", "2"), "single seed", "--overwrite")
 	if err := os.RemoveAll(filepath.Join(s.out("run"), "state")); err != nil {
 		t.Fatal(err)
 	}

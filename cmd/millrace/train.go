@@ -61,9 +61,6 @@ func trainCommand() *cobra.Command {
 		c.MarkFlagRequired(name)
 	}
 	c.RunE = func(c *cobra.Command, _ []string) error {
-		if f.seeds > 0 && f.resume {
-			return wrong(errors.New("--seeds does not go with --resume"))
-		}
 		if f.resume && f.overwrite {
 			return wrong(errors.New("--resume goes on with a run and --overwrite replaces it: give one of them"))
 		}

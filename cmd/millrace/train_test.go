@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"math"
 	"os"
 	"path/filepath"
@@ -122,6 +123,22 @@ func TestTrainSeeds(t *testing.T) {
 		t.Errorf("auc_std %g, want %g", got, want)
 	}
 	done(t, "eval", "--checkpoint", s.out("run"), "--data", s.test)
+
+	// Interrupted within the second seed, it ends as if it had not been.
+	whole := contents(t, filepath.Join(s.out("run"), "checkpoint"))
+	for _, name := range []string{"checkpoint", "run.json", "seeds/6"} {
+		if err := os.RemoveAll(filepath.Join(s.out("run"), name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	refused(t, s.args("run", "--resume"), "seeds", "--overwrite")
+	again := done(t, s.args("run", "--seeds", "2", "--seed", "5", "--resume")...).figures(t)
+	if again["auc"] != m["auc"] || again["auc_std"] != m["auc_std"] {
+		t.Errorf("resumed: AUC %v ± %v, want %v ± %v", again["auc"], again["auc_std"], m["auc"], m["auc_std"])
+	}
+	if !maps.Equal(contents(t, filepath.Join(s.out("run"), "checkpoint")), whole) {
+		t.Error("resumed, the checkpoint is another")
+	}
 }
 
 // TestEvalEqualsTrain wants the figures of train's test rows to the last digit, whatever form and order of reading: a run's folder and its checkpoint's.
@@ -237,15 +254,23 @@ func TestPredictWithoutLabels(t *testing.T) {
 	done(t, s.args("run")...)
 	a := write(t, s.dir, "new-a.csv", "item,user,age,past,time\ni1,u1,30,i2|i3,1700000000\ni9,nobody,31,,1700000001\n")
 	b := write(t, s.dir, "new-b.csv", "user,item,age,past,time\nu2,never seen,32,,1700000002\n")
-	done(t, "predict", "--checkpoint", s.out("run"), "--data", a, b, "--out", s.out("p.csv"))
-	rows := readCSV(t, s.out("p.csv"))
-	var got []string
-	for _, r := range rows {
-		got = append(got, strings.Join(r[:3], " "))
+	predicted := func(want []string, args ...string) [][]string {
+		t.Helper()
+		done(t, append([]string{"predict", "--checkpoint", s.out("run"), "--out", s.out("p.csv")}, args...)...)
+		rows := readCSV(t, s.out("p.csv"))
+		var got []string
+		for _, r := range rows {
+			got = append(got, strings.Join(r[:3], " "))
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("got %q, want %q", got, want)
+		}
+		return rows
 	}
-	if want := []string{"row user item", "0 u1 i1", "1 nobody i9", "2 u2 never seen"}; !slices.Equal(got, want) {
-		t.Errorf("got %q, want %q", got, want)
-	}
+	rows := predicted([]string{"row user item", "0 u1 i1", "1 nobody i9", "2 u2 never seen"}, "--data", a, b)
+	predicted([]string{"row user item", "0 u2 never seen", "1 u1 i1", "2 nobody i9"}, "--data", b, a)
+	c := write(t, s.dir, "bad.csv", "user,item,age,past,time\nu3,i1,x,,1700000000\nu4,i2,31,,1700000001\nu5\nu6\nu7,i3,31,,1700000001\nu8\n")
+	predicted([]string{"row user item", "1 u4 i2", "4 u7 i3", "6 u2 never seen"}, "--data", c, b, "--skip-bad", "4")
 	if got := strings.Join(rows[0], " "); got != "row user item score" {
 		t.Errorf("columns %q, want no label", got)
 	}

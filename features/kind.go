@@ -32,6 +32,8 @@ func KindOf(path string) (FileKind, error) {
 		return ParquetFile, nil
 	case bytes.Equal(head, []byte("ARROW1")):
 		return ArrowFile, nil
+	case bytes.HasPrefix(head, []byte{0xff, 0xfe}), bytes.HasPrefix(head, []byte{0xfe, 0xff}):
+		return TextFile, &DataError{File: path, Reason: "UTF-16 text; convert it to UTF-8"}
 	}
 	if info, serr := f.Stat(); err != nil && (serr != nil || info.IsDir()) {
 		return TextFile, openError(path, err)

@@ -27,6 +27,9 @@ func TestKindOf(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
+	if _, err := KindOf(written(t, "a.csv", []byte("\xff\xfea\x00"))); err == nil || !strings.Contains(err.Error(), "UTF-16") {
+		t.Errorf("UTF-16: %v", err)
+	}
 	if _, err := KindOf("nowhere.csv"); !IsInput(err) {
 		t.Errorf("a file that is not there: %v", err)
 	}

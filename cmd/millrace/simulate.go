@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"net"
 	"os"
 	"strings"
 	"time"
@@ -40,7 +41,7 @@ func simulateCommand() *cobra.Command {
 
 The audience's true click probabilities are known. With --out F they go to F.truth (one line an impression), never into the events: the best AUC that any
 model can reach is printed at the end. --malformed mixes in events that no consumer can use, in ten different ways; F.malformed lists each with the reason
-that a consumer should give.`,
+that a consumer should give. With --kafka, topics that the brokers have not yet are made, impressions and actions with four partitions each.`,
 		Example: `  millrace simulate --events 100000 --seed 1 --out events.jsonl
   millrace simulate --events 1000000 --malformed 0.01 --kafka localhost:9092 --json`,
 		Args: cobra.NoArgs,
@@ -88,7 +89,7 @@ func simulate(ctx context.Context, f simulateFlags, stdout, stderr io.Writer) er
 		return wrong(err)
 	}
 	start := time.Now()
-	sinks, err := openSinks(f)
+	sinks, err := openSinks(ctx, f)
 	if err != nil {
 		return err
 	}
@@ -195,10 +196,23 @@ type sinks struct {
 	batch            []streaming.Message
 }
 
-func openSinks(f simulateFlags) (*sinks, error) {
+// simulatePartitions is how many partitions impressions and actions get where the brokers have not these topics yet.
+const simulatePartitions = 4
+
+func openSinks(ctx context.Context, f simulateFlags) (*sinks, error) {
 	s := &sinks{}
 	if f.kafka != "" {
-		s.kafka = streaming.NewProducer(strings.Split(f.kafka, ","))
+		brokers := strings.Split(f.kafka, ",")
+		for i := range brokers {
+			brokers[i] = strings.TrimSpace(brokers[i])
+			if _, _, err := net.SplitHostPort(brokers[i]); err != nil {
+				return nil, wrong(fmt.Errorf("simulate: --kafka %q is not host:port", brokers[i]))
+			}
+		}
+		if err := streaming.EnsureTopics(ctx, brokers, streaming.EventTopics(simulatePartitions)); err != nil {
+			return nil, fmt.Errorf("simulate: %w", err)
+		}
+		s.kafka = streaming.NewProducer(brokers)
 	}
 	if f.out != "" {
 		for _, o := range []struct {

@@ -102,7 +102,7 @@ type Observer interface {
 // Progress is where a run is within an epoch.
 type Progress struct {
 	Epoch, Epochs int
-	Rows, Total   int64 // of this epoch; Total is 0 while it is not known
+	Rows, Total   int64 // of this epoch, done and in all
 	RowsPerSecond float64
 	Loss          float64 // mean of this epoch so far, with the L2 term
 	ValidAUC      float64 // after the last epoch; NaN before

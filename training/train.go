@@ -281,7 +281,7 @@ func (r *run) start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	r.stats = stats
+	r.stats, r.state.Total = stats, stats.Rows
 	if r.Init != nil && r.Init.Stats != nil {
 		r.stats = r.Init.Stats
 	}
@@ -465,7 +465,7 @@ func (r *run) trainEpoch(ctx context.Context) (err error) {
 		s.Seconds += now.Sub(last).Seconds()
 		last = now
 		r.Observer.Step(Progress{
-			Epoch: s.Epoch + 1, Epochs: r.Spec.Settings.Epochs, Rows: s.Rows, Total: r.loader.Rows(),
+			Epoch: s.Epoch + 1, Epochs: r.Spec.Settings.Epochs, Rows: s.Rows, Total: s.Total,
 			RowsPerSecond: float64(s.Trained) / s.Seconds, Loss: (s.LossSum + s.L2Sum) / float64(s.Rows), ValidAUC: auc,
 		})
 		if r.SaveEvery > 0 && now.Sub(r.saved) >= r.SaveEvery {

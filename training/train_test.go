@@ -226,6 +226,35 @@ func (s *stopper) Step(training.Progress) {
 	}
 }
 
+// counter checks what Step hears.
+type counter struct {
+	t    *testing.T
+	seen int
+	last training.Progress
+}
+
+func (*counter) Fit(float64)                 {}
+func (*counter) Epoch(training.EpochFigures) {}
+func (*counter) Note(string)                 {}
+func (c *counter) Step(p training.Progress) {
+	if c.seen++; p.Total != 3000 || p.Rows > p.Total || p.RowsPerSecond <= 0 {
+		c.t.Errorf("epoch %d: %d of %d rows at %g a second, want 3000 in all from the first step on", p.Epoch, p.Rows, p.Total, p.RowsPerSecond)
+	}
+	c.last = p
+}
+
+func TestProgress(t *testing.T) {
+	o := shop(t, shopModel)
+	now := time.Unix(0, 0)
+	o.Now = func() time.Time { now = now.Add(time.Second); return now }
+	c := &counter{t: t}
+	o.Observer = c
+	r := run(t, o)
+	if c.seen == 0 || c.last.Rows != 3000 || c.last.Epoch != r.Epochs || math.IsNaN(c.last.ValidAUC) {
+		t.Errorf("the last of %d steps: %+v", c.seen, c.last)
+	}
+}
+
 func TestResume(t *testing.T) {
 	o := shop(t, shopModel)
 	run(t, o)

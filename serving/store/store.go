@@ -124,7 +124,7 @@ type counter Store
 
 func (c *counter) count(err error) error {
 	c.trips.Add(1)
-	if err != nil && !errors.Is(err, redis.Nil) && !errors.Is(err, redis.TxFailedErr) {
+	if err != nil && !errors.Is(err, redis.Nil) && !errors.Is(err, redis.TxFailedErr) && !redis.HasErrorPrefix(err, "NOSCRIPT") { // a script is sent on its first use
 		c.errs.Add(1)
 	}
 	return err

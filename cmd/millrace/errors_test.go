@@ -246,6 +246,15 @@ func TestEmptyParts(t *testing.T) {
 	refused(t, w.args("one", "--overwrite"), "AUC", "classes")
 }
 
+// TestLeakIsTold warns of a field that is the label.
+func TestLeakIsTold(t *testing.T) {
+	s := newShop(t)
+	s.schema = write(t, s.dir, "leak.yaml", shopSchema+"  - {name: answer, column: click}\n")
+	if o := done(t, s.args("run")...); !strings.Contains(o.stderr, "field answer reads the column of label click") {
+		t.Errorf("no word of the leak:\n%s", o.stderr)
+	}
+}
+
 // TestFieldWithoutData wants the name of the field whose column is nowhere.
 func TestFieldWithoutData(t *testing.T) {
 	s := newShop(t)

@@ -87,6 +87,9 @@ func (f *trainFlags) run(c *cobra.Command) error {
 	for _, n := range o.Spec.Notices {
 		watch.Note(n)
 	}
+	for _, n := range leaks(o.Schema) {
+		watch.Note(n)
+	}
 	var result any
 	var one *training.Result
 	if f.seeds > 0 {
@@ -136,6 +139,19 @@ func (f *trainFlags) options(c *cobra.Command) (training.Options, error) {
 		}
 	}
 	return o, nil
+}
+
+// leaks says which fields read a label's own column.
+func leaks(s *features.Schema) []string {
+	var out []string
+	for _, f := range s.Fields {
+		for _, l := range s.Labels {
+			if f.Column == l.Column {
+				out = append(out, fmt.Sprintf("field %s reads the column of label %s: a model that sees the answer is of no use where the answer is not known", f.Name, l.Name))
+			}
+		}
+	}
+	return out
 }
 
 // readSpec reads a schema and a model file for it.

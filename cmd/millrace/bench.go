@@ -30,7 +30,8 @@ func benchCommand() *cobra.Command {
 		Short: "Measure this machine: matrix products, training steps, scoring",
 		Long: "Measure this machine. Shares of peak are counted against a loop of multiply-adds between registers, timed in the same run;\n" +
 			"a busy machine slows both, so compare shares and ratios rather than figures of different runs.",
-		Args: cobra.NoArgs,
+		Example: "  millrace bench kernel --json",
+		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			return wrong(fmt.Errorf("bench wants one of: kernel, train, score"))
 		},

@@ -58,6 +58,7 @@ func (e fileEvent) value(t testing.TB) []byte {
 }
 
 func TestSimulate(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	simulate := func(name, seed string) (string, map[string]any) {
 		path := filepath.Join(dir, name)

@@ -178,6 +178,7 @@ func learnStory(t testing.TB, s story, model string, patience time.Duration) {
 
 // TestMalformedEvents puts 50,000 events, one in a hundred of them malformed, through the daemon.
 func TestMalformedEvents(t *testing.T) {
+	t.Parallel()
 	learnStory(t, tellStory(t, 50_000, "--users", "2000", "--items", "500"), plainModel, time.Minute)
 }
 
@@ -210,7 +211,8 @@ func streamedRows(dir string) int64 {
 // TestStreamKillAndResume kills `millrace stream` with -9 as it goes, and starts it again. In the end every row was trained once, in the checkpoint's own count,
 // and every malformed event has one letter.
 func TestStreamKillAndResume(t *testing.T) {
-	s := tellStory(t, 15_000, "--users", "2000", "--items", "500")
+	t.Parallel()
+	s := tellStory(t, 10_000, "--users", "2000", "--items", "500")
 	dir := t.TempDir()
 	schema := write(t, dir, "schema.yaml", string(examples.WorldSchema))
 	write(t, dir, "model.yaml", string(examples.WorldModel))

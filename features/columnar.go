@@ -66,6 +66,9 @@ func newColumnFile(path string, schema *arrow.Schema, l *layout, o *openOptions,
 	return f, nil
 }
 
+// Readable reports whether a column of a type can be a field: structs, maps and lists of lists cannot.
+func Readable(t arrow.DataType) bool { return readable(t, textForm) || readable(t, listForm) }
+
 // readable reports whether values of a type can be read in a form.
 func readable(t arrow.DataType, want form) bool {
 	switch t := t.(type) {

@@ -299,3 +299,12 @@ func FuzzParquet(f *testing.F) {
 		}
 	})
 }
+
+// TestEncodingNotRead wants an error where the library would give no values; the file was written by pyarrow.
+func TestEncodingNotRead(t *testing.T) {
+	s := mustSchema(t, "{labels: [{name: y}], fields: [{name: n, type: numeric}]}")
+	_, err := Open(s, []string{"testdata/byte_stream_split.parquet"}, ReadOptions{Labels: true})
+	if !IsInput(err) || !strings.Contains(err.Error(), `column "n": encoding BYTE_STREAM_SPLIT`) {
+		t.Errorf("error %v", err)
+	}
+}

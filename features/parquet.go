@@ -66,6 +66,9 @@ func openParquet(path string, l *layout, o *openOptions) (_ *columnFile, err err
 		for _, c := range columns {
 			leaves := map[int]bool{}
 			leavesOf(&reader.Manifest.Fields[c], leaves)
+			if err := p.checkEncodings(leaves); err != nil {
+				return nil, &DataError{File: path, Reason: fmt.Sprintf("column %q: %v", schema.Field(c).Name, err)}
+			}
 			// One after another on this goroutine: a damaged page may make the library panic, which only this goroutine can recover.
 			column, err := reader.GetFieldReader(context.Background(), c, leaves, groups)
 			if err != nil {
@@ -75,6 +78,24 @@ func openParquet(path string, l *layout, o *openOptions) (_ *columnFile, err err
 		}
 		return p, nil
 	})
+}
+
+// checkEncodings refuses what the library would read as no values at all.
+func (p *parquetColumns) checkEncodings(leaves map[int]bool) error {
+	for g := range p.file.NumRowGroups() {
+		for leaf := range leaves {
+			chunk, err := p.file.MetaData().RowGroup(g).ColumnChunk(leaf)
+			if err != nil {
+				return fmt.Errorf("row group %d: %w", g, err)
+			}
+			for _, e := range chunk.Encodings() {
+				if name := e.String(); name == "BYTE_STREAM_SPLIT" {
+					return fmt.Errorf("encoding %s is not read; write the file without it", name)
+				}
+			}
+		}
+	}
+	return nil
 }
 
 func leavesOf(f *pqarrow.SchemaField, leaves map[int]bool) {

@@ -233,6 +233,7 @@ func TestSampleKeepsColumnsInStep(t *testing.T) {
 func TestParquet(t *testing.T) {
 	schema := arrow.NewSchema([]arrow.Field{
 		{Name: "label", Type: arrow.PrimitiveTypes.Int64}, {Name: "price", Type: arrow.PrimitiveTypes.Float64, Nullable: true}, {Name: "tags", Type: arrow.ListOf(arrow.BinaryTypes.String)},
+		{Name: "pair", Type: arrow.StructOf(arrow.Field{Name: "a", Type: arrow.PrimitiveTypes.Int64})},
 	}, nil)
 	b := array.NewRecordBuilder(memory.NewGoAllocator(), schema)
 	defer b.Release()
@@ -246,6 +247,9 @@ func TestParquet(t *testing.T) {
 		l := b.Field(2).(*array.ListBuilder)
 		l.Append(true)
 		l.ValueBuilder().(*array.StringBuilder).Append(fmt.Sprint("t", i%3))
+		pair := b.Field(3).(*array.StructBuilder)
+		pair.Append(true)
+		pair.FieldBuilder(0).(*array.Int64Builder).Append(1)
 	}
 	done := false
 	path := filepath.Join(t.TempDir(), "f.parquet")
@@ -262,7 +266,7 @@ func TestParquet(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, w := range []string{"- {name: label} # values", "- {name: price, type: numeric, standardise: true} # numbers with fractions", "40 missing (20.0%)", "- {name: tags, type: multi}"} {
+	for _, w := range []string{"- {name: label} # values", "- {name: price, type: numeric, standardise: true} # numbers with fractions", "40 missing (20.0%)", "- {name: tags, type: multi}", "# column pair holds struct<"} {
 		if !strings.Contains(string(out), w) {
 			t.Errorf("no %q in\n%s", w, out)
 		}

@@ -55,7 +55,7 @@ func look(ctx context.Context, path string, o Options, progress func(share float
 	if s.text {
 		s.dialect, names, s.notes, err = sniff(path)
 	} else {
-		names, lists, err = typedColumns(path, kind)
+		names, lists, s.notes, err = typedColumns(path, kind)
 	}
 	if err != nil {
 		return nil, err

@@ -12,8 +12,8 @@ import (
 	"github.com/millrace/millrace/features"
 )
 
-// typedColumns lists the columns of a Parquet or Arrow file and which of them hold lists. A damaged file may make the library panic; that is an error of the file.
-func typedColumns(path string, kind features.FileKind) (names []string, lists map[string]bool, err error) {
+// typedColumns lists the columns of a Parquet or Arrow file and which of them hold lists; notes tell of columns left out. A damaged file may make the library panic; that is an error of the file.
+func typedColumns(path string, kind features.FileKind) (names []string, lists map[string]bool, notes []string, err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = &features.DataError{File: path, Reason: fmt.Sprintf("damaged: %v", p)}
@@ -21,22 +21,26 @@ func typedColumns(path string, kind features.FileKind) (names []string, lists ma
 	}()
 	f, err := os.Open(path)
 	if err != nil {
-		return nil, nil, &features.DataError{File: path, Reason: err.Error()}
+		return nil, nil, nil, &features.DataError{File: path, Reason: err.Error()}
 	}
 	defer f.Close()
 	schema, err := typedSchema(f, kind)
 	if err != nil {
-		return nil, nil, &features.DataError{File: path, Reason: err.Error()}
+		return nil, nil, nil, &features.DataError{File: path, Reason: err.Error()}
 	}
 	lists = map[string]bool{}
 	for _, c := range schema.Fields() {
+		if !features.Readable(c.Type) {
+			notes = append(notes, fmt.Sprintf("column %s holds %s, which no field can be, and is left out", c.Name, c.Type))
+			continue
+		}
 		names = append(names, c.Name)
 		switch c.Type.ID() {
 		case arrow.LIST, arrow.LARGE_LIST, arrow.FIXED_SIZE_LIST:
 			lists[c.Name] = true
 		}
 	}
-	return names, lists, nil
+	return names, lists, notes, nil
 }
 
 func typedSchema(f *os.File, kind features.FileKind) (*arrow.Schema, error) {

@@ -192,6 +192,7 @@ func TestWrongFiles(t *testing.T) {
 		}
 	}
 	f("", Options{}, "the file is empty")
+	f("a,b,a,label\n"+strings.Repeat("1,x,2,0\n3,y,4,1\n", 9), Options{}, `line 1, field "a": the column stands twice`)
 	f("a,label\n", Options{}, "no rows")
 	f("a,label\n1,0\n", Options{Label: "lable"}, `no column "lable"`)
 	f("1 2 3 4 5\n2 6 7\n3 1\n4 5 6 7 8 9\n", Options{}, "format: sequences")

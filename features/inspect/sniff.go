@@ -80,6 +80,9 @@ func sniff(path string) (d features.Dialect, names []string, notes []string, err
 	d.Header = &header
 	if header {
 		names = rows[0]
+		if n := twice(names); n != "" {
+			return d, nil, nil, &features.DataError{File: path, Line: 1, Field: n, Reason: "the column stands twice"}
+		}
 		return d, names, notes, nil
 	}
 	for i := range columns {
@@ -225,17 +228,15 @@ func padded(rows [][]string) bool {
 // hasHeader reports whether the first row names the columns: no value of it is a number or stands twice, and it differs in kind from what follows.
 func hasHeader(rows [][]string) bool {
 	first := rows[0]
-	seen := map[string]bool{}
 	for i, v := range first {
-		if _, ok := number(v); ok || seen[v] || v == "" && i > 0 || isMissing(v) && v != "" {
+		if _, ok := number(v); ok || v == "" && i > 0 || isMissing(v) && v != "" {
 			return false
 		}
-		seen[v] = true
 	}
 	if len(rows) == 1 {
 		return true
 	}
-	repeated := false
+	repeated := twice(first) != ""
 	for i, v := range first {
 		numbers, all := 0, 0
 		for _, r := range rows[1:] {
@@ -253,6 +254,16 @@ func hasHeader(rows [][]string) bool {
 		}
 	}
 	return !repeated && !slices.ContainsFunc(first, func(v string) bool { return len(v) > 60 })
+}
+
+// twice returns a name that stands twice, or "".
+func twice(names []string) string {
+	for i, n := range names {
+		if n != "" && slices.Contains(names[:i], n) {
+			return n
+		}
+	}
+	return ""
 }
 
 // markers are the texts by which files say that a value is missing.

@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"reflect"
 	"sync"
 	"time"
 
@@ -78,6 +79,11 @@ func stream(ctx context.Context, config, init string, stderr io.Writer) (*stream
 	if err != nil {
 		return nil, wrong(err)
 	}
+	release, err := holdFolder(cfg.Checkpoint)
+	if err != nil {
+		return nil, wrong(err)
+	}
+	defer release()
 	o := streaming.Options{Config: cfg}
 	lines := &lineWriter{w: stderr}
 	if err := startLearner(&o, init, lines); err != nil {
@@ -190,6 +196,12 @@ func startLearner(o *streaming.Options, init string, lines *lineWriter) error {
 	}
 	if err := sameSchema(schema, checkpoint.Schema); err != nil {
 		return wrong(fmt.Errorf("%s and the checkpoint in %s: %w", c.Schema, from, err))
+	}
+	switch then := checkpoint.Spec; {
+	case then.Name != spec.Name:
+		return wrong(fmt.Errorf("%s is a %s and the checkpoint in %s a %s: start with another checkpoint folder", c.Model, spec.Name, from, then.Name))
+	case !reflect.DeepEqual(then.Model, spec.Model) || !reflect.DeepEqual(then.Settings, spec.Settings):
+		lines.line("the model's settings are those of the checkpoint in %s; where %s differs from them it has no effect", from, c.Model)
 	}
 	if own != nil {
 		// The position and the weights must be of one and the same checkpoint.

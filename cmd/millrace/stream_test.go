@@ -285,4 +285,26 @@ func TestStreamWrongRequests(t *testing.T) {
 	refused(t, []string{"stream"}, "config")
 	path := write(t, s.dir, "stream.yaml", good)
 	refused(t, []string{"stream", "--config", path, "--init", s.out("none")}, "--init", "none")
+
+	// Two daemons on one folder would train everything twice.
+	release, err := holdFolder(s.out("run"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	refused(t, []string{"stream", "--config", path}, "another daemon", s.out("run"))
+	if err := release(); err != nil {
+		t.Fatal(err)
+	}
+	again, err := holdFolder(s.out("run"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := again(); err != nil {
+		t.Fatal(err)
+	}
+
+	done(t, s.args("trained")...)
+	other := write(t, s.dir, "lr.yaml", "model: lr\n")
+	otherConfig := write(t, s.dir, "other.yaml", strings.Replace(good, "model.yaml", other, 1))
+	refused(t, []string{"stream", "--config", otherConfig, "--init", s.out("trained")}, "lr.yaml is a lr", s.out("trained"))
 }

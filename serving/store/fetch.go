@@ -13,8 +13,7 @@ type fetch struct {
 	v     *Version
 	parts []fetchPart
 
-	waits  []wait
-	fields []string
+	waits []wait
 }
 
 // fetchPart asks for the ids at positions list: entry i goes to rows[i·width:] and its mask to masks[i].

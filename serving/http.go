@@ -177,9 +177,18 @@ func (s *Server) refuse(c *gin.Context, err error) int {
 	return http.StatusServiceUnavailable
 }
 
-// readyz answers 200 when every model can be scored.
+// pingTimeout is how long readiness waits for the store.
+const pingTimeout = time.Second
+
+// readyz answers 200 when every model can be scored: it is there, and so is the store, without which no request is answered.
 func (s *Server) readyz(c *gin.Context) {
-	if err := s.Ready(); err != nil {
+	err := s.Ready()
+	if err == nil {
+		ctx, cancel := context.WithTimeout(c.Request.Context(), pingTimeout)
+		defer cancel()
+		err = s.o.Store.Ping(ctx)
+	}
+	if err != nil {
 		c.Header("Retry-After", "1")
 		answerError(c, http.StatusServiceUnavailable, err.Error())
 		return

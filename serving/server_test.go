@@ -406,6 +406,9 @@ func TestStoreLost(t *testing.T) {
 	if code != 503 {
 		t.Fatalf("no Redis: %d %s", code, text)
 	}
+	if code, text := b.get(t, "/readyz"); code != 503 || !strings.Contains(text, "store") {
+		t.Fatalf("no Redis: ready %d %s", code, text)
+	}
 }
 
 // TestBadStoredFeature: a stored feature that does not fit counts as missing.

@@ -37,10 +37,10 @@ bench/peers/.venv/installed: bench/peers/requirements.txt
 	bench/peers/.venv/bin/pip install --no-cache-dir -r bench/peers/requirements.txt
 	touch $@
 
-bench-peers: peers  ## products and training steps beside PyTorch and ONNX Runtime, taking turns; PEERFLAGS go to both scripts
+bench-peers: peers  ## products and training steps beside PyTorch and ONNX Runtime, taking turns; KERNELFLAGS and STEPFLAGS go to the two scripts
 	$(GO) build -o millrace ./cmd/millrace
-	bench/peers/.venv/bin/python bench/peers/kernel.py $(PEERFLAGS)
-	bench/peers/.venv/bin/python bench/peers/mlp_step.py $(PEERFLAGS)
+	bench/peers/.venv/bin/python bench/peers/kernel.py $(KERNELFLAGS)
+	bench/peers/.venv/bin/python bench/peers/mlp_step.py $(STEPFLAGS)
 
 demo:  ## the whole river in one process, with a live page
 	$(GO) run ./cmd/millrace demo

@@ -14,12 +14,16 @@ import (
 type TopicSpec struct {
 	Name       string
 	Partitions int
-	Compacted  bool // the newest value of a key is kept, older ones go
+	Compacted  bool   // the newest value of a key is kept, older ones go
+	With       string // where this topic exists, its number of partitions is taken instead
 }
 
 // EventTopics are the topics of the wire format under their usual names, impressions and actions with the given number of partitions.
 func EventTopics(partitions int) []TopicSpec {
-	return []TopicSpec{{"impressions", partitions, false}, {"actions", partitions, false}, {"items", 1, true}, {"users", 1, true}}
+	return []TopicSpec{
+		{Name: "impressions", Partitions: partitions, With: "actions"}, {Name: "actions", Partitions: partitions, With: "impressions"},
+		{Name: "items", Partitions: 1, Compacted: true}, {Name: "users", Partitions: 1, Compacted: true},
+	}
 }
 
 // EnsureTopics makes the topics that are missing, leaves the others as they are, and returns once every partition has a leader.
@@ -40,6 +44,11 @@ func EnsureTopics(ctx context.Context, brokers []string, topics []TopicSpec) err
 		}
 		missing := slices.DeleteFunc(slices.Clone(topics), func(t TopicSpec) bool { return have[t.Name] != 0 })
 		if len(missing) > 0 && !asked {
+			for i, t := range missing {
+				if n := have[t.With]; n > 0 {
+					missing[i].Partitions = n
+				}
+			}
 			if err := makeTopics(ctx, brokers, missing); err != nil {
 				return err
 			}

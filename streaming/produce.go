@@ -17,11 +17,16 @@ type Message struct {
 
 // Producer writes events to Kafka, partitioned by key as the Java client does, so that every topic keeps a user's events in partitions of the same number.
 // It is safe for concurrent use.
-type Producer struct{ w *kafka.Writer }
+type Producer struct {
+	w         *kafka.Writer
+	transport *kafka.Transport
+}
 
 // NewProducer returns a producer for the brokers; nothing is dialled yet.
 func NewProducer(brokers []string) *Producer {
-	return &Producer{w: &kafka.Writer{
+	t := &kafka.Transport{DialTimeout: 5 * time.Second, ClientID: "millrace"}
+	return &Producer{transport: t, w: &kafka.Writer{
+		Transport:    t,
 		Addr:         kafka.TCP(brokers...),
 		Balancer:     kafka.Murmur2Balancer{},
 		BatchSize:    1000,
@@ -43,4 +48,7 @@ func (p *Producer) Write(ctx context.Context, ms ...Message) error {
 }
 
 // Close flushes and closes the connections.
-func (p *Producer) Close() error { return p.w.Close() }
+func (p *Producer) Close() error {
+	defer p.transport.CloseIdleConnections()
+	return p.w.Close()
+}

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"slices"
 	"strings"
@@ -73,15 +72,12 @@ the top of the schema says so: run again with --label.`,
 // inspectCheckpoint prints what a checkpoint holds and verifies every part.
 func inspectCheckpoint(w io.Writer, dir string) error {
 	at, err := snapshot.Locate(dir)
-	if errors.Is(err, fs.ErrNotExist) {
-		return wrong(fmt.Errorf("inspect: %w", err))
-	}
 	if err != nil {
-		return fmt.Errorf("inspect: %w", err)
+		return wrong(fmt.Errorf("inspect: %w", err))
 	}
 	s, err := snapshot.Open(at)
 	if err != nil {
-		return fmt.Errorf("inspect: %w", err)
+		return wrong(fmt.Errorf("inspect: %w", err))
 	}
 	var b strings.Builder
 	m := &s.Manifest
@@ -90,7 +86,7 @@ func inspectCheckpoint(w io.Writer, dir string) error {
 	for _, p := range m.Parts {
 		part, err := s.Part(p.Name)
 		if err != nil {
-			return fmt.Errorf("inspect: %w", err)
+			return wrong(fmt.Errorf("inspect: %w", err))
 		}
 		fmt.Fprintf(&b, "\npart %s: %d bytes, SHA-256 %.16s… is right\n", p.Name, p.Bytes, p.SHA256)
 		for _, t := range part.Tensors {

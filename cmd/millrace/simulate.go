@@ -111,8 +111,9 @@ func simulate(ctx context.Context, f simulateFlags, stdout, stderr io.Writer) er
 	return nil
 }
 
-// tell writes the entities and then the events to the sinks.
-func tell(ctx context.Context, w *world.World, f simulateFlags, s *sinks, stderr io.Writer) (*simulated, error) {
+// tell writes the entities and then the events to the sinks, until it is interrupted: what was told until then is written whole.
+func tell(interrupted context.Context, w *world.World, f simulateFlags, s *sinks, stderr io.Writer) (*simulated, error) {
+	ctx := context.WithoutCancel(interrupted)
 	h := newHistory(w)
 	got := &simulated{}
 	for _, m := range h.entities() {
@@ -169,12 +170,16 @@ func tell(ctx context.Context, w *world.World, f simulateFlags, s *sinks, stderr
 			clicks[e.of] = true
 		}
 		settle(e.timeMS - 10_000)
-		if got.Events%1024 == 0 && time.Since(last) > 2*time.Second {
+		if got.Events%1024 != 0 {
+			continue
+		}
+		if interrupted.Err() != nil {
+			fmt.Fprintf(stderr, "stopped after %d of %d events\n", got.Events, f.events)
+			break
+		}
+		if time.Since(last) > 2*time.Second {
 			last = time.Now()
 			fmt.Fprintf(stderr, "%d of %d events\n", got.Events, f.events)
-			if err := ctx.Err(); err != nil {
-				return nil, err
-			}
 		}
 	}
 	settle(1 << 62)

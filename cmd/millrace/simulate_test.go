@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 )
 
@@ -148,4 +149,25 @@ func TestSimulateWrongRequests(t *testing.T) {
 	refused(t, []string{"simulate", "--events", "10", "--malformed", "1.5", "--out", out}, "--malformed", "1.5")
 	refused(t, []string{"simulate", "--events", "10", "--out", filepath.Join(out, "nowhere", "events")}, "nowhere")
 	refused(t, []string{"simulate", "--events", "10", "--users", "3", "--out", out}, "users")
+}
+
+func TestSimulateInterrupted(t *testing.T) {
+	t.Parallel()
+	out := filepath.Join(t.TempDir(), "events")
+	p := start(t, "simulate", "--events", "1000000000", "--users", "2000", "--items", "500", "--out", out, "--json")
+	eventually(t, "events are in the file", func() bool {
+		info, err := os.Stat(out)
+		return err == nil && info.Size() > 0
+	})
+	if err := p.cmd.Process.Signal(syscall.SIGINT); err != nil {
+		t.Fatal(err)
+	}
+	o := p.wait()
+	if o.code != exitDone || !strings.Contains(o.stderr, "stopped after") {
+		t.Fatalf("exit %d\n%s", o.code, o.stderr)
+	}
+	m := o.figures(t)
+	if n := len(jsonLines[fileEvent](t, out)); n != int(number(t, m, "events")+number(t, m, "entities")) {
+		t.Errorf("%d lines; figures %v", n, m)
+	}
 }

@@ -51,7 +51,7 @@ reachable AUC the model has, and how popularity ranking does.`,
 	fl.StringVar(&f.listen, "listen", demoListen, "address of the page and the scoring API")
 	fl.StringVar(&f.dir, "data-dir", "", "folder for checkpoints and Kafka's log (default: millrace-demo in the temporary folder, one of its own when headless)")
 	fl.Uint64Var(&f.seed, "seed", 1, "the simulated audience's seed")
-	fl.Int64Var(&f.backfill, "backfill", 1_200_000, "how many events of the past to learn first")
+	fl.Int64Var(&f.backfill, "backfill", 2_000_000, "how many events of the past to learn first, in at most a minute")
 	return c
 }
 

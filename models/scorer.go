@@ -43,7 +43,7 @@ type Scorer struct {
 	plan    *graph.Plan
 	feed    *feed
 	bound   *Weights
-	unique  uniqueIDs
+	unique  table.IDSet
 	block   rowBlock
 }
 
@@ -115,17 +115,17 @@ func (s *Scorer) bind(w *Weights) {
 
 // gather asks for each id of a table once and spreads the rows over the inputs.
 func (s *Scorer) gather(t *tableFeed, b *features.Batch, rows Rows) error {
-	s.unique.reset()
+	s.unique.Reset()
 	for _, l := range t.lookups {
-		l.rows = s.unique.add(l.rows[:0], l.ids(b))
+		l.rows = s.unique.Append(l.rows[:0], l.ids(b))
 	}
-	n, dim := len(s.unique.ids), t.spec.Dim
+	n, dim := len(s.unique.IDs()), t.spec.Dim
 	if cap(s.block.values) < n*dim {
 		s.block.values = make([]float32, n*dim+n*dim/4)
 	}
 	s.block.values, s.block.dim = s.block.values[:n*dim], dim
 	if n > 0 {
-		if err := rows.Gather(t.spec.Name, s.block.values, dim, s.unique.ids); err != nil {
+		if err := rows.Gather(t.spec.Name, s.block.values, dim, s.unique.IDs()); err != nil {
 			return err
 		}
 	}
@@ -143,65 +143,3 @@ type rowBlock struct {
 
 // Row returns row i of the block.
 func (r *rowBlock) Row(i uint32) []float32 { return r.values[int(i)*r.dim:][:r.dim] }
-
-// uniqueIDs numbers ids in order of first appearance. Its hash table is kept from batch to batch; a stamp tells old entries from new.
-type uniqueIDs struct {
-	ids     []uint64
-	entries []uniqueEntry
-	stamp   uint32
-}
-
-type uniqueEntry struct {
-	id           uint64
-	stamp, index uint32
-}
-
-func (u *uniqueIDs) reset() {
-	u.ids = u.ids[:0]
-	u.stamp++
-	if u.stamp == 0 { // wrapped around: old stamps could be taken for new ones
-		clear(u.entries)
-		u.stamp = 1
-	}
-}
-
-// add appends the number of each id to dst.
-func (u *uniqueIDs) add(dst []uint32, ids []uint64) []uint32 {
-	u.reserve(len(u.ids) + len(ids))
-	mask := uint64(len(u.entries) - 1)
-	for _, id := range ids {
-		i := (id * 0x9e3779b97f4a7c15) >> 20 & mask
-		for ; ; i = (i + 1) & mask {
-			e := &u.entries[i]
-			if e.stamp != u.stamp {
-				*e = uniqueEntry{id, u.stamp, uint32(len(u.ids))}
-				u.ids = append(u.ids, id)
-			}
-			if e.id == id {
-				dst = append(dst, e.index)
-				break
-			}
-		}
-	}
-	return dst
-}
-
-// reserve makes room for n ids at a load of one half.
-func (u *uniqueIDs) reserve(n int) {
-	size := max(len(u.entries), 256)
-	for size < 2*n {
-		size *= 2
-	}
-	if size == len(u.entries) {
-		return
-	}
-	u.entries = make([]uniqueEntry, size)
-	mask := uint64(size - 1)
-	for k, id := range u.ids {
-		i := (id * 0x9e3779b97f4a7c15) >> 20 & mask
-		for u.entries[i].stamp == u.stamp {
-			i = (i + 1) & mask
-		}
-		u.entries[i] = uniqueEntry{id, u.stamp, uint32(k)}
-	}
-}

@@ -21,7 +21,7 @@ type Lookup struct {
 
 // wanted are the distinct ids of one vocabulary with their entries.
 type wanted struct {
-	ids   idSet
+	ids   table.IDSet
 	rows  []float32
 	masks []uint64
 	miss  []int32
@@ -34,7 +34,7 @@ func (r *Reader) NewLookup() *Lookup { return &Lookup{r: r, vocabs: make([]wante
 func (l *Lookup) Begin(v *Version) {
 	l.v = v
 	for i := range l.vocabs {
-		l.vocabs[i].ids.reset()
+		l.vocabs[i].ids.Reset()
 	}
 }
 
@@ -49,7 +49,7 @@ func (r *Reader) Vocabulary(name string) int {
 }
 
 // Need adds ids of a vocabulary to what Fetch reads.
-func (l *Lookup) Need(vocabulary int, ids []uint64) { l.vocabs[vocabulary].ids.add(ids) }
+func (l *Lookup) Need(vocabulary int, ids []uint64) { l.vocabs[vocabulary].ids.Add(ids) }
 
 // Fetch reads the rows of all needed ids: from the near-cache, and what that has not in one round trip to Redis. An error leaves nothing to gather.
 func (l *Lookup) Fetch(ctx context.Context) error {
@@ -59,7 +59,7 @@ func (l *Lookup) Fetch(ctx context.Context) error {
 	var asked, missed int
 	for k := range l.vocabs {
 		w := &l.vocabs[k]
-		ids := w.ids.ids
+		ids := w.ids.IDs()
 		width := l.r.vocabs[k].width
 		w.rows = sized(w.rows, len(ids)*width)
 		w.masks = sized(w.masks, len(ids))
@@ -127,7 +127,7 @@ func (l *Lookup) Gather(tableName string, dst []float32, stride int, ids []uint6
 		var row []float32
 		if id == table.UnknownID {
 			row = l.v.unknown[place.index]
-		} else if at := w.ids.find(id); at >= 0 {
+		} else if at := w.ids.Find(id); at >= 0 {
 			row = w.rows[at*width+place.offset:]
 		} else {
 			return fmt.Errorf("BUG: id %d of table %s was not fetched", id, tableName)
@@ -142,77 +142,4 @@ func sized[T any](s []T, n int) []T {
 		return make([]T, n, n+n/4)
 	}
 	return s[:n]
-}
-
-// idSet numbers distinct ids in order of first appearance; UnknownID is left out. A stamp tells entries of this batch from older ones.
-type idSet struct {
-	ids   []uint64
-	slots []idSlot
-	stamp uint32
-}
-
-type idSlot struct {
-	id           uint64
-	stamp, index uint32
-}
-
-func (s *idSet) reset() {
-	s.ids = s.ids[:0]
-	if s.stamp++; s.stamp == 0 { // wrapped around: old stamps could be taken for new ones
-		clear(s.slots)
-		s.stamp = 1
-	}
-}
-
-func (s *idSet) add(ids []uint64) {
-	s.reserve(len(s.ids) + len(ids))
-	mask := uint64(len(s.slots) - 1)
-	for _, id := range ids {
-		if id == table.UnknownID {
-			continue
-		}
-		for i := (id * 0x9e3779b97f4a7c15) >> 20 & mask; ; i = (i + 1) & mask {
-			e := &s.slots[i]
-			if e.stamp != s.stamp {
-				*e = idSlot{id, s.stamp, uint32(len(s.ids))}
-				s.ids = append(s.ids, id)
-				break
-			}
-			if e.id == id {
-				break
-			}
-		}
-	}
-}
-
-// find returns the number of an id, or -1.
-func (s *idSet) find(id uint64) int {
-	if len(s.slots) == 0 {
-		return -1
-	}
-	mask := uint64(len(s.slots) - 1)
-	for i := (id * 0x9e3779b97f4a7c15) >> 20 & mask; ; i = (i + 1) & mask {
-		e := &s.slots[i]
-		if e.stamp != s.stamp {
-			return -1
-		}
-		if e.id == id {
-			return int(e.index)
-		}
-	}
-}
-
-// reserve makes room for n ids at a load of one half.
-func (s *idSet) reserve(n int) {
-	size := max(len(s.slots), 64)
-	for size < 2*n {
-		size *= 2
-	}
-	if size == len(s.slots) {
-		return
-	}
-	ids := s.ids
-	s.ids, s.slots = nil, make([]idSlot, size)
-	s.add(ids)
-	s.ids = append(ids[:0], s.ids...)
 }

@@ -26,7 +26,7 @@ type audience struct {
 	probes *probes
 
 	mu      sync.Mutex
-	waiting []shownRow // random rows whose clicks may still come, by time
+	waiting []shownRow // rows whose clicks may still come, by time
 
 	dropped atomic.Int64 // requests not played because the machine could not keep up
 	err     atomic.Pointer[error]
@@ -269,8 +269,7 @@ func (a *audience) settle(before time.Time) {
 }
 
 // settleAll waits for the last windows to close in the daemon, and counts the last rows.
-func (a *audience) settleAll() error {
+func (a *audience) settleAll() {
 	time.Sleep(demoWindow + demoLate + 2*demoPublish)
 	a.settle(time.Now())
-	return nil
 }

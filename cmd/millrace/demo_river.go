@@ -48,7 +48,6 @@ type river struct {
 	audience  *audience
 	board     *board
 
-	started    time.Time
 	cancel     context.CancelFunc // of the daemon, the server and its HTTP
 	daemonDone chan error
 	serverDone chan error
@@ -56,7 +55,7 @@ type river struct {
 
 // startRiver starts every part, in the order in which they need each other.
 func startRiver(ctx context.Context, f demoFlags, dir string, listener net.Listener, stderr io.Writer) (r *river, err error) {
-	r = &river{dir: dir, addr: listener.Addr().String(), started: time.Now(), covered: newCoverage(), daemonDone: make(chan error, 1), serverDone: make(chan error, 1)}
+	r = &river{dir: dir, addr: listener.Addr().String(), covered: newCoverage(), daemonDone: make(chan error, 1), serverDone: make(chan error, 1)}
 	run, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	r.cancel = cancel
 	defer func() {
@@ -88,36 +87,34 @@ func startRiver(ctx context.Context, f demoFlags, dir string, listener net.Liste
 	}
 	r.producer = streaming.NewProducer([]string{r.broker.Addr()})
 
-	learner, err := r.startDaemon(run)
-	if err != nil {
+	if err = r.startDaemon(run); err != nil {
 		return r, err
 	}
-	_ = learner
 	fmt.Fprintf(stderr, "Kafka on %s, Redis on %s, in process\n", r.broker.Addr(), r.redis.Addr())
 	r.board = newBoard(r)
 	return r, r.startServer(ctx, run, listener)
 }
 
 // startDaemon writes the untrained model as the server's first checkpoint and starts the daemon on the same learner.
-func (r *river) startDaemon(run context.Context) (*training.Incremental, error) {
+func (r *river) startDaemon(run context.Context) error {
 	schema, err := features.ParseSchema(examples.WorldSchema)
 	if err != nil {
-		return nil, fmt.Errorf("the demo's schema: %w", err)
+		return fmt.Errorf("the demo's schema: %w", err)
 	}
 	spec, err := models.Parse(examples.WorldModel, schema)
 	if err != nil {
-		return nil, fmt.Errorf("the demo's model: %w", err)
+		return fmt.Errorf("the demo's model: %w", err)
 	}
 	learner, err := training.NewIncremental(spec, schema, training.IncrementalOptions{Model: demoModel, Seed: 1})
 	if err != nil {
-		return nil, err
+		return err
 	}
 	manifest, parts, err := learner.Snapshot()
 	if err != nil {
-		return nil, err
+		return err
 	}
 	if _, err := snapshot.Write(filepath.Join(r.dir, "untrained", "checkpoint"), manifest, parts); err != nil {
-		return nil, err
+		return err
 	}
 	cfg := &streaming.Config{
 		Checkpoint:      filepath.Join(r.dir, "run"),
@@ -127,10 +124,10 @@ func (r *river) startDaemon(run context.Context) (*training.Incremental, error) 
 		CheckpointEvery: streaming.Duration(30 * time.Second),
 	}
 	if r.daemon, err = streaming.New(streaming.Options{Config: cfg, Schema: schema, Learner: learner, Publisher: r.store, Trained: r.covered.published}); err != nil {
-		return nil, err
+		return err
 	}
 	go func() { r.daemonDone <- r.daemon.Run(run) }()
-	return learner, nil
+	return nil
 }
 
 // startServer serves the untrained checkpoint until the daemon's versions arrive, and the live page beside it.
@@ -241,9 +238,7 @@ func (r *river) stop(stderr io.Writer) (*demoFigures, error) {
 	var errs []error
 	var figures *demoFigures
 	if r.audience != nil && r.board.live() {
-		if err := r.audience.settleAll(); err != nil {
-			errs = append(errs, err)
-		}
+		r.audience.settleAll()
 		figures = r.board.figures()
 	} else {
 		figures = &demoFigures{}

@@ -12,6 +12,7 @@ const defaultMultiMax = 50
 
 // Complete fills in the defaults and checks the schema; ParseSchema does it, code that builds a schema calls it. Errors are *SchemaError.
 func (s *Schema) Complete() error {
+	s.dropEmptyLists()
 	if err := s.CSV.complete(); err != nil {
 		return err
 	}
@@ -42,6 +43,24 @@ func (s *Schema) Complete() error {
 		return err
 	}
 	return s.checkColumns()
+}
+
+// dropEmptyLists makes a list that is written down as empty equal to one that is left out, wherever both mean the same: everywhere but in csv.missing.
+func (s *Schema) dropEmptyLists() {
+	s.CSV.Names, s.History.Actions, s.Labels = nilIfEmpty(s.CSV.Names), nilIfEmpty(s.History.Actions), nilIfEmpty(s.Labels)
+	for i := range s.Labels {
+		s.Labels[i].Positive = nilIfEmpty(s.Labels[i].Positive)
+	}
+	for i := range s.Fields {
+		s.Fields[i].Buckets = nilIfEmpty(s.Fields[i].Buckets)
+	}
+}
+
+func nilIfEmpty[T any](list []T) []T {
+	if len(list) == 0 {
+		return nil
+	}
+	return list
 }
 
 func fieldError(f *Field, format string, args ...any) error {

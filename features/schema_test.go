@@ -117,6 +117,8 @@ func TestSchemaRoundTrip(t *testing.T) {
 	f(mustSchema(t, onlineSchema))
 	f(mustSchema(t, `{csv: {delimiter: "\\t", header: false, names: [a, y], quotes: false, trim: true, missing: []}, labels: [{name: y, above: 0}], fields: [{name: a, unknown: zero}]}`))
 	f(mustSchema(t, `{csv: {missing: ["", "?", " "]}, labels: [{name: y, positive: [" 50000+.", "1", "true", "~"]}], fields: [{name: "yes"}, {name: "1"}, {name: "a: b"}]}`))
+	f(mustSchema(t, `{csv: {names: []}, history: {actions: []}, labels: [{name: y, positive: []}], fields: [{name: a, buckets: []}]}`))
+	f(mustSchema(t, `{csv: {missing: []}, labels: [], fields: [{name: a}]}`))
 	paths, err := filepath.Glob("../examples/*/schema.yaml")
 	if err != nil || len(paths) == 0 {
 		t.Fatal(paths, err)

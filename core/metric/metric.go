@@ -143,6 +143,17 @@ func (r *Rows) GAUC() float64 {
 	if r.bad > 0 || r.groups == nil {
 		return math.NaN()
 	}
+	var sum, weight float64
+	r.eachGroup(func(keys []uint64) {
+		if a, w := auc(keys); a == a {
+			sum, weight = sum+w*a, weight+w
+		}
+	})
+	return sum / weight
+}
+
+// eachGroup calls do with the words of every group in turn, in order, ascending by the group's id.
+func (r *Rows) eachGroup(do func(keys []uint64)) {
 	type row struct{ group, key uint64 }
 	rows := make([]row, len(r.keys))
 	for i, k := range r.keys {
@@ -157,18 +168,14 @@ func (r *Rows) GAUC() float64 {
 		}
 		return 1
 	})
-	var sum, weight float64
 	var keys []uint64
 	for i := 0; i < len(rows); {
 		keys = keys[:0]
 		for g := rows[i].group; i < len(rows) && rows[i].group == g; i++ {
 			keys = append(keys, rows[i].key)
 		}
-		if a, w := auc(keys); a == a {
-			sum, weight = sum+w*a, weight+w
-		}
+		do(keys)
 	}
-	return sum / weight
 }
 
 // Logloss is the mean of −y·ln p − (1−y)·ln(1−p), p clipped to [1e-7, 1−1e-7]; NaN when empty.
@@ -203,6 +210,20 @@ func (r *Rows) means() (rate, score float64) {
 		score, weight = score+w*p, weight+w
 	}
 	return rate / weight, score / weight
+}
+
+// CalibrationRatio is the mean score over the rate of positives: 1 for a calibrated model, above it for one that promises too much; NaN when empty, +Inf without positives.
+func (r *Rows) CalibrationRatio() float64 {
+	rate, score := r.means()
+	return score / rate
+}
+
+// RelaImpr is the relative improvement of an AUC over a baseline's, (auc − 0.5)/(base − 0.5) − 1 (Yan et al. 2014; DIN, equation 8): 0 for an equal one; NaN for a baseline of chance.
+func RelaImpr(auc, base float64) float64 {
+	if base == 0.5 {
+		return math.NaN()
+	}
+	return (auc-0.5)/(base-0.5) - 1
 }
 
 // NormalizedEntropy is the logloss over the logloss of always predicting the rate of positives (He et al. 2014, equation 1); NaN when one class is absent.

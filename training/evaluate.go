@@ -11,22 +11,108 @@ import (
 	"github.com/millrace/millrace/models"
 )
 
+// EvalOptions say what Evaluate measures beside the figures of all rows.
+type EvalOptions struct {
+	SkipBad   int64
+	Cutoffs   []int    // NDCG and recall of each group's first rows
+	Slices    []string // fields, or columns, by whose values the figures are told as well
+	TopSlices int      // values of a field that are told on their own, those with the most rows; default 20
+}
+
+// EvalResult is the JSON of eval.
+type EvalResult struct {
+	Figures
+	Rows    int64             `json:"rows"`
+	BadRows int64             `json:"bad_rows"`
+	Ranking []RankingFigures  `json:"ranking,omitempty"`
+	Slices  map[string]Slices `json:"slices,omitempty"`
+}
+
+// RankingFigures are a label's rankings within groups at one cutoff.
+type RankingFigures struct {
+	Label  string `json:"label"`
+	K      int    `json:"k"`
+	NDCG   Figure `json:"ndcg"`
+	Recall Figure `json:"recall"`
+	Groups int    `json:"groups"` // those that hold a positive
+}
+
+// Slices are the figures by the values of one field.
+type Slices []SliceFigures
+
+// SliceFigures are those of the rows of one value, or range of values.
+type SliceFigures struct {
+	Value string `json:"value"`
+	Rows  int    `json:"rows"`
+	Rate  Figure `json:"rate"` // of positives; with several labels the mean
+	Figures
+}
+
 // Evaluate measures a checkpoint on data files, in the batches that training evaluates in: the figures of train's test files come out to the last digit.
-func Evaluate(ctx context.Context, c *models.Checkpoint, paths []string, skipBad int64) (*EvalResult, error) {
+func Evaluate(ctx context.Context, c *models.Checkpoint, paths []string, o EvalOptions) (*EvalResult, error) {
+	for _, k := range o.Cutoffs {
+		if k < 1 || k > 1<<20 {
+			return nil, refuse("cutoff %d: want 1 to %d", k, 1<<20)
+		}
+	}
+	slicers, err := newSlicers(c.Schema, o.Slices)
+	if err != nil {
+		return nil, err
+	}
 	files, err := features.Expand(paths)
 	if err != nil {
 		return nil, &RequestError{err}
 	}
-	e := evaluator{program: c.Program, files: files, skipBad: skipBad}
-	if e.encoder, err = c.NewEncoder(); err != nil {
-		return nil, err
+	r := &EvalResult{}
+	var rows []*metric.Rows
+	if len(slicers) == 0 {
+		e := evaluator{program: c.Program, files: files, skipBad: o.SkipBad}
+		if e.encoder, err = c.NewEncoder(); err != nil {
+			return nil, err
+		}
+		if rows, err = e.run(ctx, c.Weights, c.Tables); err != nil {
+			return nil, err
+		}
+		r.Rows, r.BadRows = e.rows, e.badRows
+	} else {
+		s, err := scan(ctx, c, files, o.SkipBad, slicers)
+		if err != nil {
+			return nil, err
+		}
+		rows = s.accumulate(nil)
+		r.Rows, r.BadRows = int64(s.rows), int64(len(s.badAt))
+		r.Slices = map[string]Slices{}
+		for _, x := range slicers {
+			r.Slices[x.name] = sliceFigures(c.Schema, s, x.slices(o.topSlices()))
+		}
 	}
-	rows, err := e.run(ctx, c.Weights, c.Tables)
-	if err != nil {
-		return nil, err
+	r.Figures = figuresOf(c.Schema, rows)
+	for i, l := range c.Schema.Labels {
+		for _, k := range rows[i].Ranking(o.Cutoffs...) {
+			r.Ranking = append(r.Ranking, RankingFigures{l.Name, k.K, Figure(k.NDCG), Figure(k.Recall), k.Groups})
+		}
 	}
-	r := &EvalResult{Figures: figuresOf(c.Schema, rows), BadRows: e.badRows, Rows: e.rows}
 	return r, nil
+}
+
+func (o *EvalOptions) topSlices() int {
+	if o.TopSlices > 0 {
+		return o.TopSlices
+	}
+	return 20
+}
+
+func sliceFigures(schema *features.Schema, s *scored, cuts []slice) Slices {
+	var out Slices
+	for _, cut := range cuts {
+		rows := s.accumulate(cut.rows)
+		f := SliceFigures{Value: cut.name, Rows: len(cut.rows), Figures: figuresOf(schema, rows)}
+		for _, r := range rows {
+			f.Rate += Figure(r.Rate()) / Figure(len(rows))
+		}
+		out = append(out, f)
+	}
+	return out
 }
 
 // evaluator scores all rows of some files, or of a part of them, with whatever weights it is given.

@@ -30,9 +30,27 @@ func (f *Figure) UnmarshalJSON(b []byte) error {
 
 // TaskFigures are the metrics of one label.
 type TaskFigures struct {
-	AUC     Figure `json:"auc"`
-	Logloss Figure `json:"logloss"`
-	GAUC    Figure `json:"gauc"`
+	AUC         Figure `json:"auc"`
+	Logloss     Figure `json:"logloss"`
+	GAUC        Figure `json:"gauc"`
+	NE          Figure `json:"ne"`          // normalised entropy
+	ECE         Figure `json:"ece"`         // expected calibration error, in eceBins bins of equal counts
+	Calibration Figure `json:"calibration"` // mean score over the observed rate
+}
+
+// eceBins is in how many bins of about equal counts the calibration is measured and drawn.
+const eceBins = 20
+
+func taskFigures(r *metric.Rows) TaskFigures {
+	return TaskFigures{
+		AUC: Figure(r.AUC()), Logloss: Figure(r.Logloss()), GAUC: Figure(r.GAUC()),
+		NE: Figure(r.NormalizedEntropy()), ECE: Figure(r.ECE(eceBins)), Calibration: Figure(r.CalibrationRatio()),
+	}
+}
+
+// metrics are pointers to all metrics, in one order.
+func (t *TaskFigures) metrics() []*Figure {
+	return []*Figure{&t.AUC, &t.Logloss, &t.GAUC, &t.NE, &t.ECE, &t.Calibration}
 }
 
 // Figures are the metrics of an evaluation: of the one label, or the mean over the labels with each label's own in Tasks.
@@ -46,27 +64,30 @@ func figuresOf(s *features.Schema, rows []*metric.Rows) Figures {
 	var f Figures
 	each := make([]TaskFigures, len(rows))
 	for i, r := range rows {
-		each[i] = TaskFigures{Figure(r.AUC()), Figure(r.Logloss()), Figure(r.GAUC())}
+		each[i] = taskFigures(r)
 	}
-	if len(each) == 1 {
-		f.TaskFigures = each[0]
-		return f
-	}
-	f.Tasks = map[string]TaskFigures{}
-	for i, l := range s.Labels {
-		f.Tasks[l.Name] = each[i]
-	}
-	mean := func(of func(TaskFigures) Figure) Figure {
-		var sum Figure
-		for _, t := range each {
-			sum += of(t)
+	f.TaskFigures = meanFigures(each)
+	if len(each) > 1 {
+		f.Tasks = map[string]TaskFigures{}
+		for i, l := range s.Labels {
+			f.Tasks[l.Name] = each[i]
 		}
-		return sum / Figure(len(each))
 	}
-	f.AUC = mean(func(t TaskFigures) Figure { return t.AUC })
-	f.Logloss = mean(func(t TaskFigures) Figure { return t.Logloss })
-	f.GAUC = mean(func(t TaskFigures) Figure { return t.GAUC })
 	return f
+}
+
+// meanFigures averages each metric.
+func meanFigures(each []TaskFigures) (mean TaskFigures) {
+	for i := range each {
+		from := each[i].metrics()
+		for k, sum := range mean.metrics() {
+			*sum += *from[k]
+		}
+	}
+	for _, sum := range mean.metrics() {
+		*sum /= Figure(len(each))
+	}
+	return mean
 }
 
 // EpochFigures are those of one epoch: the training loss, with and without its L2 part, and the validation metrics.
@@ -97,11 +118,4 @@ type Result struct {
 
 	monitor float64 // of the best epoch
 	curve   []EpochFigures
-}
-
-// EvalResult is the JSON of eval.
-type EvalResult struct {
-	Figures
-	Rows    int64 `json:"rows"`
-	BadRows int64 `json:"bad_rows"`
 }

@@ -40,8 +40,8 @@ type reportData struct {
 type card struct{ Name, Value, Note string }
 
 type task struct {
-	Name, AUC, Logloss, GAUC, Rate, Score, ECE string
-	ROC, Calibration                           template.HTML
+	Name, AUC, Logloss, GAUC, NE, Rate, Score, ECE, Ratio string
+	ROC, Calibration                                      template.HTML
 }
 
 type epochRow struct {
@@ -108,6 +108,8 @@ func (r *run) reportData(record *runRecord, rows []*metric.Rows, c *models.Check
 			{"AUC", decimal(record.AUC, 6), record.Split + " rows"},
 			{"Logloss", decimal(record.Logloss, 6), record.Split + " rows"},
 			{"GAUC", decimal(record.GAUC, 6), "groups with both classes, by rows"},
+			{"Normalised entropy", decimal(record.NE, 5), "1: no better than the mean rate"},
+			{"Calibration", decimal(record.TaskFigures.Calibration, 4), "mean score over rate; ECE " + decimal(record.ECE, 4)},
 			{"Best epoch", fmt.Sprintf("%d of %d", record.BestEpoch, record.Epochs), "by validation " + r.Spec.Settings.Monitor},
 			{"Rows a second", thousands(int64(record.RowsPerSecond)), thousands(record.Rows) + " training rows an epoch"},
 			{"Parameters", thousands(int64(record.Parameters)), thousands(int64(record.ParametersFuxiCTR)) + " with padding rows"},
@@ -117,8 +119,9 @@ func (r *run) reportData(record *runRecord, rows []*metric.Rows, c *models.Check
 		m := rows[i]
 		d.Tasks = append(d.Tasks, task{
 			Name: l.Name, AUC: decimal(Figure(m.AUC()), 6), Logloss: decimal(Figure(m.Logloss()), 6), GAUC: decimal(Figure(m.GAUC()), 6),
-			Rate: decimal(Figure(m.Rate()), 4), Score: decimal(Figure(m.Score()), 4), ECE: decimal(Figure(m.ECE(20)), 4),
-			ROC: rocChart(m.ROC(200)), Calibration: calibrationChart(m.Calibration(20)),
+			NE: decimal(Figure(m.NormalizedEntropy()), 5), Rate: decimal(Figure(m.Rate()), 4), Score: decimal(Figure(m.Score()), 4), ECE: decimal(Figure(m.ECE(eceBins)), 4),
+			Ratio: decimal(Figure(m.CalibrationRatio()), 4),
+			ROC:   rocChart(m.ROC(200)), Calibration: calibrationChart(m.Calibration(eceBins)),
 		})
 	}
 	var epochs, loss, auc, logloss []float64

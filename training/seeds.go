@@ -12,15 +12,19 @@ import (
 	"github.com/millrace/millrace/core/snapshot"
 )
 
-// SeedsResult is what several runs end with: the mean metrics on top, their spread, and each run. Its checkpoint is the best by validation.
+// SeedsResult is what several runs end with: the mean metrics on top, their spread (the standard deviation of a run, and the standard error of the mean), and each run.
+// Its checkpoint is the best by validation.
 type SeedsResult struct {
 	Result
 	AUCMean     Figure   `json:"auc_mean"`
 	AUCStd      Figure   `json:"auc_std"`
+	AUCSE       Figure   `json:"auc_se"`
 	LoglossMean Figure   `json:"logloss_mean"`
 	LoglossStd  Figure   `json:"logloss_std"`
+	LoglossSE   Figure   `json:"logloss_se"`
 	GAUCMean    Figure   `json:"gauc_mean"`
 	GAUCStd     Figure   `json:"gauc_std"`
+	GAUCSE      Figure   `json:"gauc_se"`
 	Runs        []Result `json:"runs"`
 }
 
@@ -59,12 +63,21 @@ func TrainSeeds(ctx context.Context, o Options, k int) (*SeedsResult, error) {
 	}
 	out.Result = out.Runs[best]
 	out.Seconds = seconds
-	out.AUCMean, out.AUCStd = spread(out.Runs, func(r *Result) Figure { return r.AUC })
-	out.LoglossMean, out.LoglossStd = spread(out.Runs, func(r *Result) Figure { return r.Logloss })
-	out.GAUCMean, out.GAUCStd = spread(out.Runs, func(r *Result) Figure { return r.GAUC })
-	out.AUC, out.Logloss, out.GAUC = out.AUCMean, out.LoglossMean, out.GAUCMean
-	out.Tasks = meanTasks(out.Runs)
+	out.measure()
 	return out, out.keep(o, filepath.Join(o.Out, seedsFolder, strconv.FormatUint(out.Seed, 10)))
+}
+
+// measure puts the runs' means and their spread on top.
+func (r *SeedsResult) measure() {
+	var each []TaskFigures
+	for i := range r.Runs {
+		each = append(each, r.Runs[i].TaskFigures)
+	}
+	r.TaskFigures, r.Tasks = meanFigures(each), meanTasks(r.Runs)
+	r.AUCMean, r.LoglossMean, r.GAUCMean = r.AUC, r.Logloss, r.GAUC
+	r.AUCStd, r.AUCSE = spread(r.Runs, func(r *Result) Figure { return r.AUC })
+	r.LoglossStd, r.LoglossSE = spread(r.Runs, func(r *Result) Figure { return r.Logloss })
+	r.GAUCStd, r.GAUCSE = spread(r.Runs, func(r *Result) Figure { return r.GAUC })
 }
 
 // meanTasks averages each label's metrics over the runs; nil with one label.
@@ -74,11 +87,11 @@ func meanTasks(runs []Result) map[string]TaskFigures {
 	}
 	tasks := map[string]TaskFigures{}
 	for name := range runs[0].Tasks {
-		var t TaskFigures
-		t.AUC, _ = spread(runs, func(r *Result) Figure { return r.Tasks[name].AUC })
-		t.Logloss, _ = spread(runs, func(r *Result) Figure { return r.Tasks[name].Logloss })
-		t.GAUC, _ = spread(runs, func(r *Result) Figure { return r.Tasks[name].GAUC })
-		tasks[name] = t
+		var each []TaskFigures
+		for i := range runs {
+			each = append(each, runs[i].Tasks[name])
+		}
+		tasks[name] = meanFigures(each)
 	}
 	return tasks
 }
@@ -104,6 +117,9 @@ func (r *SeedsResult) keep(o Options, from string) error {
 	if err != nil {
 		return fmt.Errorf("keep the best run: %w", err)
 	}
+	if page, err = r.withRuns(page); err != nil {
+		return err
+	}
 	if err := os.WriteFile(filepath.Join(o.Out, reportFile), page, 0o666); err != nil {
 		return fmt.Errorf("keep the best run: %w", err)
 	}
@@ -117,16 +133,17 @@ func (r *SeedsResult) keep(o Options, from string) error {
 	return os.WriteFile(filepath.Join(o.Out, runFile), append(text, '\n'), 0o666)
 }
 
-// spread returns the mean and the sample standard deviation (NaN for one run).
-func spread(runs []Result, of func(*Result) Figure) (mean, std Figure) {
-	n := Figure(len(runs))
+// spread returns the runs' sample standard deviation and the standard error of their mean, NaN for one run.
+func spread(runs []Result, of func(*Result) Figure) (std, se Figure) {
+	n := float64(len(runs))
+	var mean, squares float64
 	for i := range runs {
-		mean += of(&runs[i]) / n
+		mean += float64(of(&runs[i])) / n
 	}
-	var squares float64
 	for i := range runs {
-		d := float64(of(&runs[i]) - mean)
+		d := float64(of(&runs[i])) - mean
 		squares += d * d
 	}
-	return mean, Figure(math.Sqrt(squares / float64(len(runs)-1)))
+	x := math.Sqrt(squares / (n - 1))
+	return Figure(x), Figure(x / math.Sqrt(n))
 }

@@ -188,7 +188,7 @@ func TestEvalEqualsTrain(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	e, err := training.Evaluate(context.Background(), c, o.Test.Files, 0)
+	e, err := training.Evaluate(context.Background(), c, o.Test.Files, training.EvalOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -396,7 +396,7 @@ func TestSeeds(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	e, err := training.Evaluate(context.Background(), c, o.Test.Files, 0)
+	e, err := training.Evaluate(context.Background(), c, o.Test.Files, training.EvalOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}

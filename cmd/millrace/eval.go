@@ -3,6 +3,10 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io"
+	"math"
+	"strconv"
+	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 
@@ -14,20 +18,27 @@ func evalCommand() *cobra.Command {
 	var (
 		checkpoint string
 		data       []string
+		slices     []string
+		cutoffs    []int
+		top        int
 		skipBad    int64
 		threads    int
 		asJSON     bool
 	)
 	c := &cobra.Command{
 		Use:   "eval --checkpoint DIR --data F…",
-		Short: "Measure a checkpoint on files: AUC, logloss, GAUC",
+		Short: "Measure a checkpoint on files: AUC, logloss, GAUC, normalised entropy, calibration; by the values of a field; rankings",
 		Example: `  millrace eval --checkpoint run --data test.csv
+  millrace eval --checkpoint run --data test.csv --slice device --slice hist --at 5,10
   millrace eval --checkpoint run --data 'days/*.parquet' --json`,
 		Args: cobra.NoArgs,
 	}
 	flags := c.Flags()
 	flags.StringVar(&checkpoint, "checkpoint", "", "a run's folder or a checkpoint folder")
 	flags.StringArrayVar(&data, "data", nil, "data files, folders, globs")
+	flags.StringArrayVar(&slices, "slice", nil, "tell the figures by the values of this field or column as well (a number by ranges, a history by its length); may be given again")
+	flags.IntVar(&top, "top", 20, "values of a field that are told on their own, those with the most rows; the others are told together")
+	flags.IntSliceVar(&cutoffs, "at", nil, "NDCG and recall of each group's first rows, such as 5,10")
 	flags.Int64Var(&skipBad, "skip-bad", 0, "tolerate this many unusable rows")
 	flags.IntVar(&threads, "threads", 0, "threads of the numeric kernels (default: all processors)")
 	flags.BoolVar(&asJSON, "json", false, "print the figures as one JSON object on the last line")
@@ -37,21 +48,55 @@ func evalCommand() *cobra.Command {
 		if err := errors.Join(setThreads(threads), checkSkipBad(skipBad)); err != nil {
 			return err
 		}
+		if top < 1 {
+			return wrong(fmt.Errorf("--top is %d, want at least 1", top))
+		}
 		cp, err := models.LoadScoring(checkpoint)
 		if err != nil {
 			return wrong(err)
 		}
-		r, err := training.Evaluate(c.Context(), cp, files(data), skipBad)
+		r, err := training.Evaluate(c.Context(), cp, files(data), training.EvalOptions{SkipBad: skipBad, Slices: slices, Cutoffs: cutoffs, TopSlices: top})
 		if err != nil {
 			return requestErrors(err)
 		}
 		fmt.Fprintf(c.ErrOrStderr(), "%d rows: %s\n", r.Rows, metrics(r.TaskFigures))
+		fmt.Fprintf(c.ErrOrStderr(), "  normalised entropy %s, ECE %s, mean score over rate %s\n", cell(r.NE, 6), cell(r.ECE, 6), cell(r.Calibration, 4))
 		for _, l := range cp.Schema.Labels {
 			if t, ok := r.Tasks[l.Name]; ok {
 				fmt.Fprintf(c.ErrOrStderr(), "  %s: %s\n", l.Name, metrics(t))
 			}
 		}
+		tellRanking(c.ErrOrStderr(), r.Ranking)
+		for _, name := range slices {
+			tellSlices(c.ErrOrStderr(), name, r.Slices[name])
+		}
 		return printJSON(c.OutOrStdout(), asJSON, r)
 	}
 	return c
+}
+
+// tellRanking prints the rankings, a line a cutoff.
+func tellRanking(w io.Writer, ranking []training.RankingFigures) {
+	for _, r := range ranking {
+		fmt.Fprintf(w, "  %s@%d: NDCG %s, recall %s over %d groups\n", r.Label, r.K, cell(r.NDCG, 6), cell(r.Recall, 6), r.Groups)
+	}
+}
+
+// tellSlices prints one line a value of the field.
+func tellSlices(w io.Writer, field string, slices training.Slices) {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintf(t, "%s\trows\trate\tAUC\tGAUC\tlogloss\tNE\tECE\tscore/rate\t\n", field)
+	for _, s := range slices {
+		fmt.Fprintf(t, "%s\t%d\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t\n",
+			s.Value, s.Rows, cell(s.Rate, 4), cell(s.AUC, 4), cell(s.GAUC, 4), cell(s.Logloss, 4), cell(s.NE, 4), cell(s.ECE, 4), cell(s.Calibration, 3))
+	}
+	t.Flush()
+}
+
+// cell is a figure in a table; one that is undefined is a dash.
+func cell(f training.Figure, digits int) string {
+	if math.IsNaN(float64(f)) || math.IsInf(float64(f), 0) {
+		return "–"
+	}
+	return strconv.FormatFloat(float64(f), 'f', digits, 64)
 }

@@ -96,6 +96,7 @@ func (f *trainFlags) run(c *cobra.Command) error {
 		var all *training.SeedsResult
 		if all, err = training.TrainSeeds(c.Context(), o, f.seeds); err == nil {
 			result, one = all, &all.Result
+			watch.Note(seedsLine(all))
 		}
 	} else {
 		one, err = training.Train(c.Context(), o)
@@ -182,6 +183,20 @@ func (f *trainFlags) summary(w io.Writer, r *training.Result) {
 		r.Split, metrics(r.TaskFigures), r.BestEpoch, r.Epochs, r.Rows, r.RowsPerSecond, r.Seconds)
 	fmt.Fprintf(w, "parameters: %d; FuxiCTR would count %d, for it keeps a padding row in every embedding table\n", r.Parameters, r.ParametersFuxiCTR)
 	fmt.Fprintf(w, "checkpoint, report.html and run.json are in %s\n", f.out)
+}
+
+// seedsLine tells the spread over seeds.
+func seedsLine(r *training.SeedsResult) string {
+	var out []string
+	for _, m := range []struct {
+		name          string
+		mean, std, se training.Figure
+	}{{"AUC", r.AUCMean, r.AUCStd, r.AUCSE}, {"logloss", r.LoglossMean, r.LoglossStd, r.LoglossSE}, {"GAUC", r.GAUCMean, r.GAUCStd, r.GAUCSE}} {
+		if !math.IsNaN(float64(m.mean)) {
+			out = append(out, fmt.Sprintf("%s %.6f ± %s (standard error %s)", m.name, m.mean, cell(m.std, 6), cell(m.se, 6)))
+		}
+	}
+	return fmt.Sprintf("%d runs: %s", len(r.Runs), strings.Join(out, ", "))
 }
 
 // metrics is a line of figures for people; those that are undefined stay out.

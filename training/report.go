@@ -20,7 +20,7 @@ import (
 //go:embed report.html
 var reportPage string
 
-var reportTemplate = template.Must(template.New("report").Parse(reportPage))
+var reportTemplate = page("report", reportPage)
 
 // reportData is what the page shows.
 type reportData struct {

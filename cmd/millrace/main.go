@@ -26,6 +26,7 @@ var commands = []func() *cobra.Command{
 	trainCommand,
 	evalCommand,
 	predictCommand,
+	compareCommand,
 	serveCommand,
 	streamCommand,
 	simulateCommand,
@@ -78,10 +79,10 @@ func run(args []string, stdout, stderr io.Writer) int {
 	return exitFailed
 }
 
-// listFlags take several values, each after the other: --train A B C is --train A --train B --train C. The subcommands have no arguments of their own.
+// listFlags take several values, each after the other: --train A B C is --train A --train B --train C. A subcommand's own arguments come before its flags.
 var (
 	listFlags    = []string{"--train", "--valid", "--test", "--data"}
-	listCommands = []string{"train", "eval", "predict", "explain", "search"}
+	listCommands = []string{"train", "eval", "predict", "compare", "offpolicy", "explain", "search"}
 )
 
 // spread repeats a list flag before each further value of it.

@@ -134,3 +134,38 @@ func (p *Placement) CompareGroups(o *Placement, groups []uint64) Difference {
 	n := float64(len(sums))
 	return normalDifference(o.AUC-p.AUC, sum*n/(n-1))
 }
+
+// MeanPlacement is the mean of several models' AUCs over the same rows, such as those of one model trained with several seeds. Its error is that of the rows; the models stay as they are.
+func MeanPlacement(models []*Placement) *Placement {
+	if len(models) == 1 {
+		return models[0]
+	}
+	first := models[0]
+	out := &Placement{rows: first.rows, positives: first.positives, negatives: first.negatives, class: first.class, part: make([]float64, len(first.part))}
+	n := float64(len(models))
+	for _, m := range models {
+		if !slices.Equal(m.class, first.class) {
+			out.AUC = math.NaN()
+			return out
+		}
+		out.AUC += m.AUC / n
+		for i, x := range m.part {
+			out.part[i] += x / n
+		}
+	}
+	return out
+}
+
+// MeanDraws is the mean of several models' draws over the same samples.
+func MeanDraws(models []Draws) Draws {
+	mean := func(of func(d *Draws) []float64) []float64 {
+		out := make([]float64, len(of(&models[0])))
+		for k := range models {
+			for i, x := range of(&models[k]) {
+				out[i] += x / float64(len(models))
+			}
+		}
+		return out
+	}
+	return Draws{mean(func(d *Draws) []float64 { return d.AUC }), mean(func(d *Draws) []float64 { return d.GAUC }), mean(func(d *Draws) []float64 { return d.Logloss })}
+}

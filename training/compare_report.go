@@ -100,7 +100,7 @@ func (c *Comparison) page() *compareData {
 			}
 		}
 		for _, metric := range []struct{ key, caption string }{{"auc", "AUC"}, {"gauc", "GAUC"}, {"logloss", "Logloss (less is better)"}} {
-			if svg := forestChart(forestOf(models, metric.key)); svg != "" {
+			if svg := forestChart(380, forestOf(models, metric.key)); svg != "" {
 				l.Differences = append(l.Differences, figureSVG{metric.caption, svg})
 			}
 		}
@@ -183,7 +183,7 @@ func slicePages(field string, all []SliceComparison) []compareSlice {
 			}
 		}
 		at += len(out[i].Rows)
-		out[i].SVG = forestChart(bars)
+		out[i].SVG = forestChart(960, bars)
 	}
 	return out
 }

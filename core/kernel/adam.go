@@ -21,3 +21,27 @@ func Adam[T Float](w, m, v, g []T, lr, beta1, beta2, eps, corr1, corr2 float64) 
 		w[i] -= step * mi / (T(math.Sqrt(float64(vi)))*root + e)
 	}
 }
+
+// AdamRows is Adam over rows that lie anywhere: w[i] and state[i] are the weights and the two moments, one after the other, of the row whose
+// gradient is g[i·dim:][:dim].
+func AdamRows(w, state [][]float32, g []float32, dim int, lr, beta1, beta2, eps, corr1, corr2 float64) {
+	checkRows(w, dim)
+	checkRows(state[:len(w)], 2*dim)
+	g = g[:len(w)*dim]
+	if len(g) == 0 {
+		return
+	}
+	if level == portable {
+		for i := range w {
+			Adam(w[i][:dim], state[i][:dim], state[i][dim:], g[i*dim:(i+1)*dim], lr, beta1, beta2, eps, corr1, corr2)
+		}
+		return
+	}
+	b1, a1, b2, a2 := float32(beta1), float32(1-beta1), float32(beta2), float32(1-beta2)
+	step, root, e := float32(lr/corr1), float32(1/math.Sqrt(corr2)), float32(eps)
+	for n := rowsAtOnce(dim); len(w) > 0; {
+		n = min(n, len(w))
+		adamRowsKernel(&w[0], &state[0], &g[0], n, dim, b1, a1, b2, a2, step, root, e)
+		w, state, g = w[n:], state[n:], g[n*dim:]
+	}
+}

@@ -38,3 +38,71 @@ func ScatterAdd(dst []float32, dim int, idx []uint32, src []float32, srcStride i
 		}
 	}
 }
+
+// rowsAtOnce is how many rows one call into assembly handles: about a chunk's elements.
+func rowsAtOnce(dim int) int { return max(chunk/(dim+32), 1) }
+
+// checkRows panics where a row is shorter than dim.
+func checkRows(rows [][]float32, dim int) {
+	for i := range rows {
+		_ = rows[i][:dim]
+	}
+}
+
+// CopyRows copies the first dim elements of each row to dst[i·stride:]. Rows may lie anywhere: those to come are fetched ahead.
+//
+//go:noinline
+func CopyRows(dst []float32, stride, dim int, rows [][]float32) {
+	if len(rows) == 0 || dim == 0 {
+		return
+	}
+	checkRows(rows, dim)
+	_ = dst[(len(rows)-1)*stride:][:dim]
+	if level == portable {
+		for i, r := range rows {
+			copy(dst[i*stride:][:dim], r)
+		}
+		return
+	}
+	for n := rowsAtOnce(dim); len(rows) > 0; {
+		n = min(n, len(rows))
+		copyRowsKernel(&dst[0], stride*float32Size, &rows[0], n, dim)
+		rows, dst = rows[n:], dst[min(n*stride, len(dst)):]
+	}
+}
+
+// SumRows writes sums of rows to dst, dim elements each: sum i has counts[i] terms, at least one, each the first dim elements of the next of rows times the
+// next of scales, added up in their order. With acc the sums are added to what is in dst.
+//
+//go:noinline
+func SumRows(dst []float32, dim int, counts []uint32, rows [][]float32, scales []float32, acc bool) {
+	checkRows(rows, dim)
+	dst, scales = dst[:len(counts)*dim], scales[:len(rows)]
+	all := 0
+	for _, n := range counts {
+		if n == 0 {
+			panic("kernel: a sum without terms")
+		}
+		all += int(n)
+	}
+	rows = rows[:all]
+	if len(dst) == 0 {
+		return
+	}
+	if level != portable {
+		sumRowsKernel(&dst[0], &counts[0], len(counts), &rows[0], &scales[0], all, dim, acc)
+		return
+	}
+	for i, n := range counts {
+		d := dst[i*dim : (i+1)*dim]
+		if !acc {
+			clear(d)
+		}
+		for k, r := range rows[:n] {
+			for j, v := range r[:dim] {
+				d[j] += scales[k] * v
+			}
+		}
+		rows, scales = rows[n:], scales[n:]
+	}
+}

@@ -46,3 +46,103 @@ func TestGatherScatterAdd(t *testing.T) {
 		}
 	})
 }
+
+// scattered returns n rows of width elements out of one block, in random order, some of them twice.
+func scattered(rng *rand.Rand, n, width int) [][]float32 {
+	block := random(rng, 2*n*width+1)
+	rows := make([][]float32, n)
+	for i := range rows {
+		rows[i] = block[rng.IntN(2*n)*width:][:width]
+	}
+	return rows
+}
+
+// distinct is scattered without repetition.
+func distinct(rng *rand.Rand, n, width int) [][]float32 {
+	block := random(rng, n*width+1)
+	rows := make([][]float32, n)
+	for i, k := range rng.Perm(n) {
+		rows[i] = block[k*width:][:width]
+	}
+	return rows
+}
+
+func TestCopyAndSumRows(t *testing.T) {
+	f := func(t *testing.T, dim, sums int) {
+		t.Helper()
+		rng := rand.New(rand.NewPCG(uint64(dim), uint64(sums)))
+		counts, all := make([]uint32, sums), 0
+		for i := range counts {
+			counts[i] = 1 + rng.Uint32N(5)
+			all += int(counts[i])
+		}
+		rows, scales := scattered(rng, all, dim), random(rng, all)
+		stride := dim + rng.IntN(3)
+		got, want := constant(all*stride+5, 9), constant(all*stride+5, 9)
+		CopyRows(got, stride, dim, rows)
+		for i, r := range rows {
+			copy(want[i*stride:], r)
+		}
+		sameBits(t, got, want)
+		for _, acc := range []bool{false, true} {
+			got := random(rng, sums*dim+5)
+			want := make([]float64, len(got))
+			for i, v := range got {
+				if want[i] = float64(v); i < sums*dim && !acc {
+					want[i] = 0
+				}
+			}
+			k := 0
+			for i, n := range counts {
+				for range n {
+					for j, v := range rows[k] {
+						want[i*dim+j] += float64(scales[k]) * float64(v)
+					}
+					k++
+				}
+			}
+			SumRows(got, dim, counts, rows, scales, acc)
+			for i, v := range got {
+				near(t, "sum of rows", float64(v), want[i], 6, 2e-7)
+			}
+		}
+	}
+	eachLevel(t, func(t *testing.T) {
+		for dim := range 68 {
+			f(t, dim, dim%7)
+		}
+		f(t, 16, 700)
+		f(t, 10, 300)
+	})
+}
+
+// Rows updated where they lie have the bits that updating them one by one gives.
+func TestAdamRows(t *testing.T) {
+	f := func(t *testing.T, dim, n int) {
+		t.Helper()
+		rng := rand.New(rand.NewPCG(uint64(dim), uint64(n)))
+		w, s, g := distinct(rng, n, dim), distinct(rng, n, 2*dim), random(rng, n*dim)
+		for i := range s {
+			for j := range s[i][dim:] {
+				s[i][dim+j] *= s[i][dim+j]
+			}
+		}
+		var want [][]float32
+		for i := range w {
+			x, y := append([]float32(nil), w[i]...), append([]float32(nil), s[i]...)
+			Adam(x, y[:dim], y[dim:], append([]float32(nil), g[i*dim:]...), 1e-2, 0.9, 0.99, 1e-8, 0.5, 0.3)
+			want = append(want, x, y)
+		}
+		AdamRows(w, s, g, dim, 1e-2, 0.9, 0.99, 1e-8, 0.5, 0.3)
+		for i := range w {
+			sameBits(t, w[i], want[2*i])
+			sameBits(t, s[i], want[2*i+1])
+		}
+	}
+	eachLevel(t, func(t *testing.T) {
+		for dim := range 68 {
+			f(t, dim, 1+dim%40)
+		}
+		f(t, 16, 1000)
+	})
+}

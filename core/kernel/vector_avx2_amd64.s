@@ -1543,13 +1543,13 @@ TEXT ·adamAVX2(SB), NOSPLIT, $8-68
 	ORL          $0x00008040, AX
 	MOVL         AX, 4(SP)
 	LDMXCSR      4(SP)
-	VBROADCASTSS b1+40(FP), Y4
-	VBROADCASTSS a1+44(FP), Y5
-	VBROADCASTSS b2+48(FP), Y6
-	VBROADCASTSS a2+52(FP), Y7
-	VBROADCASTSS step+56(FP), Y8
-	VBROADCASTSS root+60(FP), Y9
-	VBROADCASTSS eps+64(FP), Y10
+	VBROADCASTSS b1+40(FP), Y6
+	VBROADCASTSS a1+44(FP), Y7
+	VBROADCASTSS b2+48(FP), Y8
+	VBROADCASTSS a2+52(FP), Y9
+	VBROADCASTSS step+56(FP), Y10
+	VBROADCASTSS root+60(FP), Y11
+	VBROADCASTSS eps+64(FP), Y12
 	SUBQ         $0x08, CX
 	JLT          rest
 
@@ -1558,23 +1558,23 @@ loop:
 	VMOVUPS     (SI), Y1
 	VMOVUPS     (DX), Y2
 	VMOVUPS     (DI), Y3
-	VMULPS      Y4, Y1, Y1
-	VFMADD231PS Y5, Y0, Y1
+	VMULPS      Y6, Y1, Y1
+	VFMADD231PS Y7, Y0, Y1
 	VMULPS      Y0, Y0, Y0
-	VMULPS      Y6, Y2, Y2
-	VFMADD231PS Y7, Y0, Y2
+	VMULPS      Y8, Y2, Y2
+	VFMADD231PS Y9, Y0, Y2
+	VSQRTPS     Y2, Y4
+	VFMADD213PS Y12, Y11, Y4
+	VMULPS      Y10, Y1, Y0
+	VDIVPS      Y4, Y0, Y0
+	VSUBPS      Y0, Y3, Y3
 	VMOVUPS     Y1, (SI)
 	VMOVUPS     Y2, (DX)
-	VSQRTPS     Y2, Y2
-	VFMADD213PS Y10, Y9, Y2
-	VMULPS      Y8, Y1, Y1
-	VDIVPS      Y2, Y1, Y1
-	VSUBPS      Y1, Y3, Y3
 	VMOVUPS     Y3, (DI)
 	ADDQ        $0x20, DI
 	ADDQ        $0x20, SI
-	ADDQ        $0x20, DX
 	ADDQ        $0x20, BX
+	ADDQ        $0x20, DX
 	SUBQ        $0x08, CX
 	JGE         loop
 
@@ -1588,22 +1588,302 @@ rest:
 	VMASKMOVPS  (SI), Y15, Y1
 	VMASKMOVPS  (DX), Y15, Y2
 	VMASKMOVPS  (DI), Y15, Y3
-	VMULPS      Y4, Y1, Y1
-	VFMADD231PS Y5, Y0, Y1
+	VMULPS      Y6, Y1, Y1
+	VFMADD231PS Y7, Y0, Y1
 	VMULPS      Y0, Y0, Y0
-	VMULPS      Y6, Y2, Y2
-	VFMADD231PS Y7, Y0, Y2
+	VMULPS      Y8, Y2, Y2
+	VFMADD231PS Y9, Y0, Y2
+	VSQRTPS     Y2, Y4
+	VFMADD213PS Y12, Y11, Y4
+	VMULPS      Y10, Y1, Y0
+	VDIVPS      Y4, Y0, Y0
+	VSUBPS      Y0, Y3, Y3
 	VMASKMOVPS  Y1, Y15, (SI)
 	VMASKMOVPS  Y2, Y15, (DX)
-	VSQRTPS     Y2, Y2
-	VFMADD213PS Y10, Y9, Y2
-	VMULPS      Y8, Y1, Y1
-	VDIVPS      Y2, Y1, Y1
-	VSUBPS      Y1, Y3, Y3
 	VMASKMOVPS  Y3, Y15, (DI)
 
 done:
 	LDMXCSR (SP)
+	VZEROUPPER
+	RET
+
+// func adamRowsAVX2(w *[]float32, state *[]float32, grad *float32, n int, dim int, b1 float32, a1 float32, b2 float32, a2 float32, step float32, root float32, eps float32)
+// Requires: AVX, FMA3, MMX+, SSE
+TEXT ·adamRowsAVX2(SB), NOSPLIT, $8-68
+	MOVQ         dim+32(FP), R8
+	MOVQ         R8, CX
+	ANDQ         $+7, CX
+	NEGQ         CX
+	LEAQ         laneMask<>+0(SB), R15
+	VMOVUPS      32(R15)(CX*4), Y15
+	MOVQ         w+0(FP), DI
+	MOVQ         state+8(FP), SI
+	MOVQ         grad+16(FP), BX
+	MOVQ         n+24(FP), CX
+	STMXCSR      (SP)
+	MOVL         (SP), AX
+	ORL          $0x00008040, AX
+	MOVL         AX, 4(SP)
+	LDMXCSR      4(SP)
+	VBROADCASTSS b1+40(FP), Y6
+	VBROADCASTSS a1+44(FP), Y7
+	VBROADCASTSS b2+48(FP), Y8
+	VBROADCASTSS a2+52(FP), Y9
+	VBROADCASTSS step+56(FP), Y10
+	VBROADCASTSS root+60(FP), Y11
+	VBROADCASTSS eps+64(FP), Y12
+
+row:
+	CMPQ CX, $0x0c
+	JLE  near
+	MOVQ 288(DI), R12
+	MOVQ R8, R13
+	SHLQ $0x02, R13
+	LEAQ -4(R12)(R13*1), R13
+
+askWeights:
+	PREFETCHT0 (R12)
+	ADDQ       $+64, R12
+	CMPQ       R12, R13
+	JLT        askWeights
+	PREFETCHT0 (R13)
+	MOVQ       288(SI), R12
+	MOVQ       R8, R13
+	SHLQ       $0x02, R13
+	ADDQ       R13, R13
+	LEAQ       -4(R12)(R13*1), R13
+
+askState:
+	PREFETCHT0 (R12)
+	ADDQ       $+64, R12
+	CMPQ       R12, R13
+	JLT        askState
+	PREFETCHT0 (R13)
+
+near:
+	MOVQ (DI), R9
+	MOVQ (SI), R10
+	LEAQ (R10)(R8*4), R11
+	XORQ R13, R13
+	MOVQ R8, R14
+	SUBQ $+8, R14
+	JLT  updateRest
+
+updateVector:
+	VMOVUPS     (BX)(R13*1), Y0
+	VMOVUPS     (R10)(R13*1), Y1
+	VMOVUPS     (R11)(R13*1), Y2
+	VMOVUPS     (R9)(R13*1), Y3
+	VMULPS      Y6, Y1, Y1
+	VFMADD231PS Y7, Y0, Y1
+	VMULPS      Y0, Y0, Y0
+	VMULPS      Y8, Y2, Y2
+	VFMADD231PS Y9, Y0, Y2
+	VSQRTPS     Y2, Y4
+	VFMADD213PS Y12, Y11, Y4
+	VMULPS      Y10, Y1, Y0
+	VDIVPS      Y4, Y0, Y0
+	VSUBPS      Y0, Y3, Y3
+	VMOVUPS     Y1, (R10)(R13*1)
+	VMOVUPS     Y2, (R11)(R13*1)
+	VMOVUPS     Y3, (R9)(R13*1)
+	ADDQ        $+32, R13
+	SUBQ        $+8, R14
+	JGE         updateVector
+
+updateRest:
+	ADDQ        $+8, R14
+	JEQ         updateDone
+	VMASKMOVPS  (BX)(R13*1), Y15, Y0
+	VMASKMOVPS  (R10)(R13*1), Y15, Y1
+	VMASKMOVPS  (R11)(R13*1), Y15, Y2
+	VMASKMOVPS  (R9)(R13*1), Y15, Y3
+	VMULPS      Y6, Y1, Y1
+	VFMADD231PS Y7, Y0, Y1
+	VMULPS      Y0, Y0, Y0
+	VMULPS      Y8, Y2, Y2
+	VFMADD231PS Y9, Y0, Y2
+	VSQRTPS     Y2, Y4
+	VFMADD213PS Y12, Y11, Y4
+	VMULPS      Y10, Y1, Y0
+	VDIVPS      Y4, Y0, Y0
+	VSUBPS      Y0, Y3, Y3
+	VMASKMOVPS  Y1, Y15, (R10)(R13*1)
+	VMASKMOVPS  Y2, Y15, (R11)(R13*1)
+	VMASKMOVPS  Y3, Y15, (R9)(R13*1)
+
+updateDone:
+	ADDQ    $+24, DI
+	ADDQ    $+24, SI
+	LEAQ    (BX)(R8*4), BX
+	DECQ    CX
+	JNE     row
+	LDMXCSR (SP)
+	VZEROUPPER
+	RET
+
+// func copyRowsAVX2(dst *float32, stride int, rows *[]float32, n int, dim int)
+// Requires: AVX, MMX+
+TEXT ·copyRowsAVX2(SB), NOSPLIT, $0-40
+	MOVQ    dim+32(FP), R8
+	MOVQ    R8, CX
+	ANDQ    $+7, CX
+	NEGQ    CX
+	LEAQ    laneMask<>+0(SB), R15
+	VMOVUPS 32(R15)(CX*4), Y15
+	MOVQ    dst+0(FP), DI
+	MOVQ    rows+16(FP), SI
+	MOVQ    n+24(FP), CX
+	MOVQ    stride+8(FP), DX
+
+row:
+	CMPQ CX, $0x0c
+	JLE  near
+	MOVQ 288(SI), R12
+	MOVQ R8, R13
+	SHLQ $0x02, R13
+	LEAQ -4(R12)(R13*1), R13
+
+ask:
+	PREFETCHT0 (R12)
+	ADDQ       $+64, R12
+	CMPQ       R12, R13
+	JLT        ask
+	PREFETCHT0 (R13)
+
+near:
+	MOVQ (SI), R9
+	XORQ R13, R13
+	MOVQ R8, R14
+	SUBQ $+8, R14
+	JLT  copyRest
+
+copyVector:
+	VMOVUPS (R9)(R13*1), Y0
+	VMOVUPS Y0, (DI)(R13*1)
+	ADDQ    $+32, R13
+	SUBQ    $+8, R14
+	JGE     copyVector
+
+copyRest:
+	ADDQ       $+8, R14
+	JEQ        copyDone
+	VMASKMOVPS (R9)(R13*1), Y15, Y0
+	VMASKMOVPS Y0, Y15, (DI)(R13*1)
+
+copyDone:
+	ADDQ $+24, SI
+	ADDQ DX, DI
+	DECQ CX
+	JNE  row
+	VZEROUPPER
+	RET
+
+// func sumRowsAVX2(dst *float32, counts *uint32, n int, rows *[]float32, scales *float32, all int, dim int, acc bool)
+// Requires: AVX, FMA3, MMX+
+TEXT ·sumRowsAVX2(SB), NOSPLIT, $0-57
+	MOVQ    dim+48(FP), R8
+	MOVQ    R8, CX
+	ANDQ    $+7, CX
+	NEGQ    CX
+	LEAQ    laneMask<>+0(SB), R15
+	VMOVUPS 32(R15)(CX*4), Y15
+	MOVQ    dst+0(FP), DI
+	MOVQ    rows+24(FP), SI
+	MOVQ    counts+8(FP), BX
+	MOVQ    scales+32(FP), DX
+	MOVQ    n+16(FP), CX
+	MOVQ    all+40(FP), R11
+
+sum:
+	MOVL (BX), R10
+	MOVQ R10, AX
+	MOVQ SI, R9
+
+terms:
+	CMPQ R11, $0x0c
+	JLE  near
+	MOVQ 288(R9), R12
+	MOVQ R8, R13
+	SHLQ $0x02, R13
+	LEAQ -4(R12)(R13*1), R13
+
+ask:
+	PREFETCHT0 (R12)
+	ADDQ       $+64, R12
+	CMPQ       R12, R13
+	JLT        ask
+	PREFETCHT0 (R13)
+
+near:
+	ADDQ $+24, R9
+	DECQ R11
+	DECQ AX
+	JNE  terms
+	XORQ R13, R13
+	MOVQ R8, R14
+	SUBQ $+8, R14
+	JLT  addRest
+
+addVector:
+	VXORPS  Y0, Y0, Y0
+	MOVB    acc+56(FP), R15
+	TESTB   R15, R15
+	JEQ     addFresh
+	VMOVUPS (DI)(R13*1), Y0
+
+addFresh:
+	MOVQ SI, AX
+	MOVQ DX, R15
+	MOVQ R10, R12
+
+addTerm:
+	MOVQ         (AX), R9
+	VBROADCASTSS (R15), Y1
+	VMOVUPS      (R9)(R13*1), Y2
+	VFMADD231PS  Y2, Y1, Y0
+	ADDQ         $+24, AX
+	ADDQ         $+4, R15
+	DECQ         R12
+	JNE          addTerm
+	VMOVUPS      Y0, (DI)(R13*1)
+	ADDQ         $+32, R13
+	SUBQ         $+8, R14
+	JGE          addVector
+
+addRest:
+	ADDQ       $+8, R14
+	JEQ        addDone
+	VXORPS     Y0, Y0, Y0
+	MOVB       acc+56(FP), R15
+	TESTB      R15, R15
+	JEQ        addRestFresh
+	VMASKMOVPS (DI)(R13*1), Y15, Y0
+
+addRestFresh:
+	MOVQ SI, AX
+	MOVQ DX, R15
+	MOVQ R10, R12
+
+addRestTerm:
+	MOVQ         (AX), R9
+	VBROADCASTSS (R15), Y1
+	VMASKMOVPS   (R9)(R13*1), Y15, Y2
+	VFMADD231PS  Y2, Y1, Y0
+	ADDQ         $+24, AX
+	ADDQ         $+4, R15
+	DECQ         R12
+	JNE          addRestTerm
+	VMASKMOVPS   Y0, Y15, (DI)(R13*1)
+
+addDone:
+	LEAQ (DX)(R10*4), DX
+	LEAQ (R10)(R10*2), R10
+	LEAQ (SI)(R10*8), SI
+	LEAQ (DI)(R8*4), DI
+	ADDQ $+4, BX
+	DECQ CX
+	JNE  sum
 	VZEROUPPER
 	RET
 

@@ -1777,13 +1777,13 @@ TEXT ·adamAVX512(SB), NOSPLIT, $8-68
 	ORL          $0x00008040, AX
 	MOVL         AX, 4(SP)
 	LDMXCSR      4(SP)
-	VBROADCASTSS b1+40(FP), Z4
-	VBROADCASTSS a1+44(FP), Z5
-	VBROADCASTSS b2+48(FP), Z6
-	VBROADCASTSS a2+52(FP), Z7
-	VBROADCASTSS step+56(FP), Z8
-	VBROADCASTSS root+60(FP), Z9
-	VBROADCASTSS eps+64(FP), Z10
+	VBROADCASTSS b1+40(FP), Z6
+	VBROADCASTSS a1+44(FP), Z7
+	VBROADCASTSS b2+48(FP), Z8
+	VBROADCASTSS a2+52(FP), Z9
+	VBROADCASTSS step+56(FP), Z10
+	VBROADCASTSS root+60(FP), Z11
+	VBROADCASTSS eps+64(FP), Z12
 	SUBQ         $0x10, CX
 	JLT          rest
 
@@ -1792,23 +1792,23 @@ loop:
 	VMOVUPS     (SI), Z1
 	VMOVUPS     (DX), Z2
 	VMOVUPS     (DI), Z3
-	VMULPS      Z4, Z1, Z1
-	VFMADD231PS Z5, Z0, Z1
+	VMULPS      Z6, Z1, Z1
+	VFMADD231PS Z7, Z0, Z1
 	VMULPS      Z0, Z0, Z0
-	VMULPS      Z6, Z2, Z2
-	VFMADD231PS Z7, Z0, Z2
+	VMULPS      Z8, Z2, Z2
+	VFMADD231PS Z9, Z0, Z2
+	VSQRTPS     Z2, Z4
+	VFMADD213PS Z12, Z11, Z4
+	VMULPS      Z10, Z1, Z0
+	VDIVPS      Z4, Z0, Z0
+	VSUBPS      Z0, Z3, Z3
 	VMOVUPS     Z1, (SI)
 	VMOVUPS     Z2, (DX)
-	VSQRTPS     Z2, Z2
-	VFMADD213PS Z10, Z9, Z2
-	VMULPS      Z8, Z1, Z1
-	VDIVPS      Z2, Z1, Z1
-	VSUBPS      Z1, Z3, Z3
 	VMOVUPS     Z3, (DI)
 	ADDQ        $0x40, DI
 	ADDQ        $0x40, SI
-	ADDQ        $0x40, DX
 	ADDQ        $0x40, BX
+	ADDQ        $0x40, DX
 	SUBQ        $0x10, CX
 	JGE         loop
 
@@ -1822,22 +1822,302 @@ rest:
 	VMOVUPS.Z   (SI), K1, Z1
 	VMOVUPS.Z   (DX), K1, Z2
 	VMOVUPS.Z   (DI), K1, Z3
-	VMULPS      Z4, Z1, Z1
-	VFMADD231PS Z5, Z0, Z1
+	VMULPS      Z6, Z1, Z1
+	VFMADD231PS Z7, Z0, Z1
 	VMULPS      Z0, Z0, Z0
-	VMULPS      Z6, Z2, Z2
-	VFMADD231PS Z7, Z0, Z2
+	VMULPS      Z8, Z2, Z2
+	VFMADD231PS Z9, Z0, Z2
+	VSQRTPS     Z2, Z4
+	VFMADD213PS Z12, Z11, Z4
+	VMULPS      Z10, Z1, Z0
+	VDIVPS      Z4, Z0, Z0
+	VSUBPS      Z0, Z3, Z3
 	VMOVUPS     Z1, K1, (SI)
 	VMOVUPS     Z2, K1, (DX)
-	VSQRTPS     Z2, Z2
-	VFMADD213PS Z10, Z9, Z2
-	VMULPS      Z8, Z1, Z1
-	VDIVPS      Z2, Z1, Z1
-	VSUBPS      Z1, Z3, Z3
 	VMOVUPS     Z3, K1, (DI)
 
 done:
 	LDMXCSR (SP)
+	VZEROUPPER
+	RET
+
+// func adamRowsAVX512(w *[]float32, state *[]float32, grad *float32, n int, dim int, b1 float32, a1 float32, b2 float32, a2 float32, step float32, root float32, eps float32)
+// Requires: AVX, AVX512F, BMI2, MMX+, SSE
+TEXT ·adamRowsAVX512(SB), NOSPLIT, $8-68
+	MOVQ         dim+32(FP), R8
+	MOVQ         R8, CX
+	ANDQ         $+15, CX
+	MOVQ         $-1, R15
+	BZHIQ        CX, R15, R15
+	KMOVW        R15, K1
+	MOVQ         w+0(FP), DI
+	MOVQ         state+8(FP), SI
+	MOVQ         grad+16(FP), BX
+	MOVQ         n+24(FP), CX
+	STMXCSR      (SP)
+	MOVL         (SP), AX
+	ORL          $0x00008040, AX
+	MOVL         AX, 4(SP)
+	LDMXCSR      4(SP)
+	VBROADCASTSS b1+40(FP), Z6
+	VBROADCASTSS a1+44(FP), Z7
+	VBROADCASTSS b2+48(FP), Z8
+	VBROADCASTSS a2+52(FP), Z9
+	VBROADCASTSS step+56(FP), Z10
+	VBROADCASTSS root+60(FP), Z11
+	VBROADCASTSS eps+64(FP), Z12
+
+row:
+	CMPQ CX, $0x0c
+	JLE  near
+	MOVQ 288(DI), R12
+	MOVQ R8, R13
+	SHLQ $0x02, R13
+	LEAQ -4(R12)(R13*1), R13
+
+askWeights:
+	PREFETCHT0 (R12)
+	ADDQ       $+64, R12
+	CMPQ       R12, R13
+	JLT        askWeights
+	PREFETCHT0 (R13)
+	MOVQ       288(SI), R12
+	MOVQ       R8, R13
+	SHLQ       $0x02, R13
+	ADDQ       R13, R13
+	LEAQ       -4(R12)(R13*1), R13
+
+askState:
+	PREFETCHT0 (R12)
+	ADDQ       $+64, R12
+	CMPQ       R12, R13
+	JLT        askState
+	PREFETCHT0 (R13)
+
+near:
+	MOVQ (DI), R9
+	MOVQ (SI), R10
+	LEAQ (R10)(R8*4), R11
+	XORQ R13, R13
+	MOVQ R8, R14
+	SUBQ $+16, R14
+	JLT  updateRest
+
+updateVector:
+	VMOVUPS     (BX)(R13*1), Z0
+	VMOVUPS     (R10)(R13*1), Z1
+	VMOVUPS     (R11)(R13*1), Z2
+	VMOVUPS     (R9)(R13*1), Z3
+	VMULPS      Z6, Z1, Z1
+	VFMADD231PS Z7, Z0, Z1
+	VMULPS      Z0, Z0, Z0
+	VMULPS      Z8, Z2, Z2
+	VFMADD231PS Z9, Z0, Z2
+	VSQRTPS     Z2, Z4
+	VFMADD213PS Z12, Z11, Z4
+	VMULPS      Z10, Z1, Z0
+	VDIVPS      Z4, Z0, Z0
+	VSUBPS      Z0, Z3, Z3
+	VMOVUPS     Z1, (R10)(R13*1)
+	VMOVUPS     Z2, (R11)(R13*1)
+	VMOVUPS     Z3, (R9)(R13*1)
+	ADDQ        $+64, R13
+	SUBQ        $+16, R14
+	JGE         updateVector
+
+updateRest:
+	ADDQ        $+16, R14
+	JEQ         updateDone
+	VMOVUPS.Z   (BX)(R13*1), K1, Z0
+	VMOVUPS.Z   (R10)(R13*1), K1, Z1
+	VMOVUPS.Z   (R11)(R13*1), K1, Z2
+	VMOVUPS.Z   (R9)(R13*1), K1, Z3
+	VMULPS      Z6, Z1, Z1
+	VFMADD231PS Z7, Z0, Z1
+	VMULPS      Z0, Z0, Z0
+	VMULPS      Z8, Z2, Z2
+	VFMADD231PS Z9, Z0, Z2
+	VSQRTPS     Z2, Z4
+	VFMADD213PS Z12, Z11, Z4
+	VMULPS      Z10, Z1, Z0
+	VDIVPS      Z4, Z0, Z0
+	VSUBPS      Z0, Z3, Z3
+	VMOVUPS     Z1, K1, (R10)(R13*1)
+	VMOVUPS     Z2, K1, (R11)(R13*1)
+	VMOVUPS     Z3, K1, (R9)(R13*1)
+
+updateDone:
+	ADDQ    $+24, DI
+	ADDQ    $+24, SI
+	LEAQ    (BX)(R8*4), BX
+	DECQ    CX
+	JNE     row
+	LDMXCSR (SP)
+	VZEROUPPER
+	RET
+
+// func copyRowsAVX512(dst *float32, stride int, rows *[]float32, n int, dim int)
+// Requires: AVX, AVX512F, BMI2, MMX+
+TEXT ·copyRowsAVX512(SB), NOSPLIT, $0-40
+	MOVQ  dim+32(FP), R8
+	MOVQ  R8, CX
+	ANDQ  $+15, CX
+	MOVQ  $-1, R15
+	BZHIQ CX, R15, R15
+	KMOVW R15, K1
+	MOVQ  dst+0(FP), DI
+	MOVQ  rows+16(FP), SI
+	MOVQ  n+24(FP), CX
+	MOVQ  stride+8(FP), DX
+
+row:
+	CMPQ CX, $0x0c
+	JLE  near
+	MOVQ 288(SI), R12
+	MOVQ R8, R13
+	SHLQ $0x02, R13
+	LEAQ -4(R12)(R13*1), R13
+
+ask:
+	PREFETCHT0 (R12)
+	ADDQ       $+64, R12
+	CMPQ       R12, R13
+	JLT        ask
+	PREFETCHT0 (R13)
+
+near:
+	MOVQ (SI), R9
+	XORQ R13, R13
+	MOVQ R8, R14
+	SUBQ $+16, R14
+	JLT  copyRest
+
+copyVector:
+	VMOVUPS (R9)(R13*1), Z0
+	VMOVUPS Z0, (DI)(R13*1)
+	ADDQ    $+64, R13
+	SUBQ    $+16, R14
+	JGE     copyVector
+
+copyRest:
+	ADDQ      $+16, R14
+	JEQ       copyDone
+	VMOVUPS.Z (R9)(R13*1), K1, Z0
+	VMOVUPS   Z0, K1, (DI)(R13*1)
+
+copyDone:
+	ADDQ $+24, SI
+	ADDQ DX, DI
+	DECQ CX
+	JNE  row
+	VZEROUPPER
+	RET
+
+// func sumRowsAVX512(dst *float32, counts *uint32, n int, rows *[]float32, scales *float32, all int, dim int, acc bool)
+// Requires: AVX, AVX512F, BMI2, MMX+
+TEXT ·sumRowsAVX512(SB), NOSPLIT, $0-57
+	MOVQ  dim+48(FP), R8
+	MOVQ  R8, CX
+	ANDQ  $+15, CX
+	MOVQ  $-1, R15
+	BZHIQ CX, R15, R15
+	KMOVW R15, K1
+	MOVQ  dst+0(FP), DI
+	MOVQ  rows+24(FP), SI
+	MOVQ  counts+8(FP), BX
+	MOVQ  scales+32(FP), DX
+	MOVQ  n+16(FP), CX
+	MOVQ  all+40(FP), R11
+
+sum:
+	MOVL (BX), R10
+	MOVQ R10, AX
+	MOVQ SI, R9
+
+terms:
+	CMPQ R11, $0x0c
+	JLE  near
+	MOVQ 288(R9), R12
+	MOVQ R8, R13
+	SHLQ $0x02, R13
+	LEAQ -4(R12)(R13*1), R13
+
+ask:
+	PREFETCHT0 (R12)
+	ADDQ       $+64, R12
+	CMPQ       R12, R13
+	JLT        ask
+	PREFETCHT0 (R13)
+
+near:
+	ADDQ $+24, R9
+	DECQ R11
+	DECQ AX
+	JNE  terms
+	XORQ R13, R13
+	MOVQ R8, R14
+	SUBQ $+16, R14
+	JLT  addRest
+
+addVector:
+	VPXORD  Z0, Z0, Z0
+	MOVB    acc+56(FP), R15
+	TESTB   R15, R15
+	JEQ     addFresh
+	VMOVUPS (DI)(R13*1), Z0
+
+addFresh:
+	MOVQ SI, AX
+	MOVQ DX, R15
+	MOVQ R10, R12
+
+addTerm:
+	MOVQ         (AX), R9
+	VBROADCASTSS (R15), Z1
+	VMOVUPS      (R9)(R13*1), Z2
+	VFMADD231PS  Z2, Z1, Z0
+	ADDQ         $+24, AX
+	ADDQ         $+4, R15
+	DECQ         R12
+	JNE          addTerm
+	VMOVUPS      Z0, (DI)(R13*1)
+	ADDQ         $+64, R13
+	SUBQ         $+16, R14
+	JGE          addVector
+
+addRest:
+	ADDQ      $+16, R14
+	JEQ       addDone
+	VPXORD    Z0, Z0, Z0
+	MOVB      acc+56(FP), R15
+	TESTB     R15, R15
+	JEQ       addRestFresh
+	VMOVUPS.Z (DI)(R13*1), K1, Z0
+
+addRestFresh:
+	MOVQ SI, AX
+	MOVQ DX, R15
+	MOVQ R10, R12
+
+addRestTerm:
+	MOVQ         (AX), R9
+	VBROADCASTSS (R15), Z1
+	VMOVUPS.Z    (R9)(R13*1), K1, Z2
+	VFMADD231PS  Z2, Z1, Z0
+	ADDQ         $+24, AX
+	ADDQ         $+4, R15
+	DECQ         R12
+	JNE          addRestTerm
+	VMOVUPS      Z0, K1, (DI)(R13*1)
+
+addDone:
+	LEAQ (DX)(R10*4), DX
+	LEAQ (R10)(R10*2), R10
+	LEAQ (SI)(R10*8), SI
+	LEAQ (DI)(R8*4), DI
+	ADDQ $+4, BX
+	DECQ CX
+	JNE  sum
 	VZEROUPPER
 	RET
 

@@ -25,3 +25,10 @@ func addDoublesKernel(*float64, *float32, int, int) {}
 func addDeviationsKernel(_, _ *float64, _ *float32, _, _ int) {}
 
 func maxKernel(*float32, int) float32 { return 0 }
+
+func copyRowsKernel(*float32, int, *[]float32, int, int) {}
+
+func sumRowsKernel(*float32, *uint32, int, *[]float32, *float32, int, int, bool) {}
+
+func adamRowsKernel(w, state *[]float32, g *float32, n, dim int, b1, a1, b2, a2, step, root, eps float32) {
+}

@@ -58,7 +58,9 @@ func vectors(c *build.Context, s isa) {
 	w.axpy()
 	w.dot()
 	w.addRows()
-	w.adam()
+	w.optimizers()
+	w.copyRows()
+	w.sumRows()
 	doubles(c, s)
 }
 
@@ -270,40 +272,6 @@ func (w *vector) dot() {
 	c.VZEROUPPER()
 	c.Store(reg.X0, c.ReturnIndex(0))
 	c.RET()
-}
-
-func (w *vector) adam() {
-	w.function("adam", "is one step of Adam over n elements, with its factors worked out: m = b1·m + a1·grad, v = b2·v + a2·grad², w -= step·m/(√v·root + eps).",
-		"func(w, m, v, grad *float32, n int, b1, a1, b2, a2, step, root, eps float32)",
-		map[string]reg.GPPhysical{"w": reg.RDI, "m": reg.RSI, "v": reg.RDX, "grad": reg.RBX})
-	c := w.c
-	w.flushTiny()
-	const b1, a1, b2, a2, step, root, eps = 4, 5, 6, 7, 8, 9, 10
-	for i, name := range []string{"b1", "a1", "b2", "a2", "step", "root", "eps"} {
-		w.broadcast(name, b1+i)
-	}
-	g, m, v, x := w.v(0), w.v(1), w.v(2), w.v(3)
-	w.sweep([]reg.GPPhysical{reg.RDI, reg.RSI, reg.RDX, reg.RBX}, func(masked bool) {
-		w.load(c, at(reg.RBX), g, masked)
-		w.load(c, at(reg.RSI), m, masked)
-		w.load(c, at(reg.RDX), v, masked)
-		w.load(c, at(reg.RDI), x, masked)
-		c.VMULPS(w.v(b1), m, m)
-		c.VFMADD231PS(w.v(a1), g, m)
-		c.VMULPS(g, g, g)
-		c.VMULPS(w.v(b2), v, v)
-		c.VFMADD231PS(w.v(a2), g, v)
-		w.store(c, m, at(reg.RSI), masked)
-		w.store(c, v, at(reg.RDX), masked)
-		c.VSQRTPS(v, v)
-		c.VFMADD213PS(w.v(eps), w.v(root), v)
-		c.VMULPS(w.v(step), m, m)
-		c.VDIVPS(v, m, m)
-		c.VSUBPS(m, x, x)
-		w.store(c, x, at(reg.RDI), masked)
-	})
-	c.LDMXCSR(w.control)
-	w.end()
 }
 
 // flushTiny makes denormal operands and results zero until LDMXCSR(w.control). Moments of weights whose gradient stays zero decay

@@ -1,0 +1,259 @@
+package main
+
+import (
+	"github.com/mmcloughlin/avo/attr"
+	"github.com/mmcloughlin/avo/operand"
+	"github.com/mmcloughlin/avo/reg"
+)
+
+// The kernels of this file work on rows that lie anywhere in memory: lists of Go slices say where, of which only the pointers are read.
+// While one row is worked on, the lines of the row rowsAhead places further on are asked for, so that cache misses overlap. A row is dim
+// elements, whole vectors and a masked rest.
+//
+// Registers they have in common: CX rows left, R8 dim, R14 elements of the row left, R13 offset in the row, R12 and R15 scratch.
+const (
+	rowsAhead = 12
+	sliceSize = 24
+)
+
+// rowFunction begins a function over rows, with the mask of a row's last vector made.
+func (w *vector) rowFunction(name, doc, signature string, pointers map[string]reg.GPPhysical) {
+	c := w.c
+	c.Function(name + w.name)
+	c.Attributes(attr.NOSPLIT)
+	c.Pragma("noescape")
+	c.Doc(name + w.name + " " + doc)
+	c.SignatureExpr(signature)
+	c.Load(c.Param("dim"), reg.R8)
+	c.MOVQ(reg.R8, reg.RCX)
+	c.ANDQ(operand.I32(int32(w.lanes-1)), reg.RCX)
+	w.maskFrom(c, reg.RCX)
+	for _, p := range []string{"dst", "rows", "w", "state", "grad", "counts", "scales"} {
+		if r, ok := pointers[p]; ok {
+			c.Load(c.Param(p), r)
+		}
+	}
+	c.Load(c.Param("n"), reg.RCX)
+}
+
+// ask prefetches every line of the row of vectors·dim elements that list's entry rowsAhead from now points to.
+func (w *vector) ask(label string, list reg.GPPhysical, vectors int) {
+	c := w.c
+	c.MOVQ(operand.Mem{Base: list, Disp: sliceSize * rowsAhead}, reg.R12)
+	c.MOVQ(reg.R8, reg.R13)
+	c.SHLQ(operand.U8(2), reg.R13)
+	if vectors == 2 {
+		c.ADDQ(reg.R13, reg.R13)
+	}
+	c.LEAQ(operand.Mem{Base: reg.R12, Index: reg.R13, Scale: 1, Disp: -4}, reg.R13)
+	c.Label(label)
+	c.PREFETCHT0(operand.Mem{Base: reg.R12})
+	c.ADDQ(operand.I32(64), reg.R12)
+	c.CMPQ(reg.R12, reg.R13)
+	c.JLT(operand.LabelRef(label))
+	c.PREFETCHT0(operand.Mem{Base: reg.R13})
+}
+
+// eachVector runs body over the vectors of a row, at offset R13 of it.
+func (w *vector) eachVector(label string, body func(masked bool)) {
+	c := w.c
+	c.XORQ(reg.R13, reg.R13)
+	c.MOVQ(reg.R8, reg.R14)
+	c.SUBQ(operand.I32(int32(w.lanes)), reg.R14)
+	c.JLT(operand.LabelRef(label + "Rest"))
+	c.Label(label + "Vector")
+	body(false)
+	c.ADDQ(operand.I32(int32(4*w.lanes)), reg.R13)
+	c.SUBQ(operand.I32(int32(w.lanes)), reg.R14)
+	c.JGE(operand.LabelRef(label + "Vector"))
+	c.Label(label + "Rest")
+	c.ADDQ(operand.I32(int32(w.lanes)), reg.R14)
+	c.JEQ(operand.LabelRef(label + "Done"))
+	body(true)
+	c.Label(label + "Done")
+}
+
+func offset(base reg.GPPhysical) operand.Mem {
+	return operand.Mem{Base: base, Index: reg.R13, Scale: 1}
+}
+
+// copyRows writes the gather.
+func (w *vector) copyRows() {
+	w.rowFunction("copyRows", "copies n rows of dim elements to dst, stride bytes apart.", "func(dst *float32, stride int, rows *[]float32, n, dim int)",
+		map[string]reg.GPPhysical{"dst": reg.RDI, "rows": reg.RSI})
+	c := w.c
+	c.Load(c.Param("stride"), reg.RDX)
+	c.Label("row")
+	c.CMPQ(reg.RCX, operand.U8(rowsAhead))
+	c.JLE(operand.LabelRef("near"))
+	w.ask("ask", reg.RSI, 1)
+	c.Label("near")
+	c.MOVQ(at(reg.RSI), reg.R9)
+	w.eachVector("copy", func(masked bool) {
+		w.load(c, offset(reg.R9), w.v(0), masked)
+		w.store(c, w.v(0), offset(reg.RDI), masked)
+	})
+	c.ADDQ(operand.I32(sliceSize), reg.RSI)
+	c.ADDQ(reg.RDX, reg.RDI)
+	c.DECQ(reg.RCX)
+	c.JNE(operand.LabelRef("row"))
+	w.end()
+}
+
+// sumRows writes the scatter-add turned round: each sum is formed in registers and written once, its terms in their order.
+func (w *vector) sumRows() {
+	w.rowFunction("sumRows", "writes n sums of dim elements to dst: of as many rows, each times its scale, as counts says, at least one. With acc they are added to dst.",
+		"func(dst *float32, counts *uint32, n int, rows *[]float32, scales *float32, all int, dim int, acc bool)",
+		map[string]reg.GPPhysical{"dst": reg.RDI, "rows": reg.RSI, "scales": reg.RDX, "counts": reg.RBX})
+	c := w.c
+	c.Load(c.Param("all"), reg.R11)
+	c.Label("sum")
+	c.MOVL(at(reg.RBX), reg.R10L)
+	// The lines of rows further on are asked for as many at a time as this sum has terms.
+	c.MOVQ(reg.R10, reg.RAX)
+	c.MOVQ(reg.RSI, reg.R9)
+	c.Label("terms")
+	c.CMPQ(reg.R11, operand.U8(rowsAhead))
+	c.JLE(operand.LabelRef("near"))
+	w.ask("ask", reg.R9, 1)
+	c.Label("near")
+	c.ADDQ(operand.I32(sliceSize), reg.R9)
+	c.DECQ(reg.R11)
+	c.DECQ(reg.RAX)
+	c.JNE(operand.LabelRef("terms"))
+	w.eachVector("add", func(masked bool) {
+		name := "add"
+		if masked {
+			name = "addRest"
+		}
+		w.zero(c, w.v(0))
+		c.Load(c.Param("acc"), reg.R15B)
+		c.TESTB(reg.R15B, reg.R15B)
+		c.JEQ(operand.LabelRef(name + "Fresh"))
+		w.load(c, offset(reg.RDI), w.v(0), masked)
+		c.Label(name + "Fresh")
+		c.MOVQ(reg.RSI, reg.RAX)
+		c.MOVQ(reg.RDX, reg.R15)
+		c.MOVQ(reg.R10, reg.R12)
+		c.Label(name + "Term")
+		c.MOVQ(at(reg.RAX), reg.R9)
+		c.VBROADCASTSS(at(reg.R15), w.v(1))
+		w.load(c, offset(reg.R9), w.v(2), masked)
+		c.VFMADD231PS(w.v(2), w.v(1), w.v(0))
+		c.ADDQ(operand.I32(sliceSize), reg.RAX)
+		c.ADDQ(operand.I32(4), reg.R15)
+		c.DECQ(reg.R12)
+		c.JNE(operand.LabelRef(name + "Term"))
+		w.store(c, w.v(0), offset(reg.RDI), masked)
+	})
+	c.LEAQ(operand.Mem{Base: reg.RDX, Index: reg.R10, Scale: 4}, reg.RDX)
+	c.LEAQ(operand.Mem{Base: reg.R10, Index: reg.R10, Scale: 2}, reg.R10)
+	c.LEAQ(operand.Mem{Base: reg.RSI, Index: reg.R10, Scale: 8}, reg.RSI)
+	c.LEAQ(operand.Mem{Base: reg.RDI, Index: reg.R8, Scale: 4}, reg.RDI)
+	c.ADDQ(operand.I32(4), reg.RBX)
+	c.DECQ(reg.RCX)
+	c.JNE(operand.LabelRef("sum"))
+	w.end()
+}
+
+// updateRows writes an optimizer's step over rows of weights whose state lies elsewhere, states numbers for each weight; body has the
+// gradient, the weights and the states in registers 0, 3, 1 and 2 and leaves the new ones there.
+func (w *vector) updateRows(name, formula, parameters string, states int, constants []string, body func()) {
+	w.rowFunction(name+"Rows", formula, "func(w, state *[]float32, grad *float32, n, dim int, "+parameters+" float32)",
+		map[string]reg.GPPhysical{"w": reg.RDI, "state": reg.RSI, "grad": reg.RBX})
+	c := w.c
+	w.flushTiny()
+	for i, p := range constants {
+		w.broadcast(p, firstConstant+i)
+	}
+	c.Label("row")
+	c.CMPQ(reg.RCX, operand.U8(rowsAhead))
+	c.JLE(operand.LabelRef("near"))
+	w.ask("askWeights", reg.RDI, 1)
+	w.ask("askState", reg.RSI, states)
+	c.Label("near")
+	c.MOVQ(at(reg.RDI), reg.R9)
+	c.MOVQ(at(reg.RSI), reg.R10)
+	c.LEAQ(operand.Mem{Base: reg.R10, Index: reg.R8, Scale: 4}, reg.R11)
+	w.eachVector("update", func(masked bool) {
+		w.load(c, offset(reg.RBX), w.v(0), masked)
+		w.load(c, offset(reg.R10), w.v(1), masked)
+		if states == 2 {
+			w.load(c, offset(reg.R11), w.v(2), masked)
+		}
+		w.load(c, offset(reg.R9), w.v(3), masked)
+		body()
+		w.store(c, w.v(1), offset(reg.R10), masked)
+		if states == 2 {
+			w.store(c, w.v(2), offset(reg.R11), masked)
+		}
+		w.store(c, w.v(3), offset(reg.R9), masked)
+	})
+	c.ADDQ(operand.I32(sliceSize), reg.RDI)
+	c.ADDQ(operand.I32(sliceSize), reg.RSI)
+	c.LEAQ(operand.Mem{Base: reg.RBX, Index: reg.R8, Scale: 4}, reg.RBX)
+	c.DECQ(reg.RCX)
+	c.JNE(operand.LabelRef("row"))
+	c.LDMXCSR(w.control)
+	w.end()
+}
+
+// update writes the same step over weights and states that lie side by side.
+func (w *vector) update(name, formula, parameters string, states int, constants []string, body func()) {
+	pointers := map[string]reg.GPPhysical{"w": reg.RDI, "m": reg.RSI, "grad": reg.RBX}
+	list, moving := "w, m, grad", []reg.GPPhysical{reg.RDI, reg.RSI, reg.RBX}
+	if states == 2 {
+		pointers["v"], list = reg.RDX, "w, m, v, grad"
+		moving = append(moving, reg.RDX)
+	}
+	w.function(name, formula, "func("+list+" *float32, n int, "+parameters+" float32)", pointers)
+	c := w.c
+	w.flushTiny()
+	for i, p := range constants {
+		w.broadcast(p, firstConstant+i)
+	}
+	w.sweep(moving, func(masked bool) {
+		w.load(c, at(reg.RBX), w.v(0), masked)
+		w.load(c, at(reg.RSI), w.v(1), masked)
+		if states == 2 {
+			w.load(c, at(reg.RDX), w.v(2), masked)
+		}
+		w.load(c, at(reg.RDI), w.v(3), masked)
+		body()
+		w.store(c, w.v(1), at(reg.RSI), masked)
+		if states == 2 {
+			w.store(c, w.v(2), at(reg.RDX), masked)
+		}
+		w.store(c, w.v(3), at(reg.RDI), masked)
+	})
+	c.LDMXCSR(w.control)
+	w.end()
+}
+
+// firstConstant is the register of an update's first constant; those before are the operands' and two for scratch.
+const firstConstant = 6
+
+// optimizers writes the updates in both forms.
+func (w *vector) optimizers() {
+	for _, write := range []func(name, formula, parameters string, states int, constants []string, body func()){w.update, w.updateRows} {
+		write("adam", "is one step of Adam over n, with its factors worked out: m = b1·m + a1·grad, v = b2·v + a2·grad², w -= step·m/(√v·root + eps).",
+			"b1, a1, b2, a2, step, root, eps", 2, []string{"b1", "a1", "b2", "a2", "step", "root", "eps"}, w.adam)
+	}
+}
+
+// adam spoils register 4.
+func (w *vector) adam() {
+	const b1, a1, b2, a2, step, root, eps = 6, 7, 8, 9, 10, 11, 12
+	c := w.c
+	g, m, v, x, t := w.v(0), w.v(1), w.v(2), w.v(3), w.v(4)
+	c.VMULPS(w.v(b1), m, m)
+	c.VFMADD231PS(w.v(a1), g, m)
+	c.VMULPS(g, g, g)
+	c.VMULPS(w.v(b2), v, v)
+	c.VFMADD231PS(w.v(a2), g, v)
+	c.VSQRTPS(v, t)
+	c.VFMADD213PS(w.v(eps), w.v(root), t)
+	c.VMULPS(w.v(step), m, g)
+	c.VDIVPS(t, g, g)
+	c.VSUBPS(g, x, x)
+}

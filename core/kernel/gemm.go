@@ -32,6 +32,10 @@ func Gemm[T Float](transA, transB bool, m, n, k int, a []T, lda int, b []T, ldb 
 		gemmColumn(m, k, a, lda, b, acc, c, ldc)
 		return
 	}
+	if single[T]() && tilesPay(m, n, k) {
+		gemmTiled(transA, transB, m, n, k, f32(a), lda, f32(b), ldb, acc, f32(c), ldc)
+		return
+	}
 	if single[T]() && level != portable {
 		gemmBlocked(transA, transB, m, n, k, f32(a), lda, f32(b), ldb, acc, f32(c), ldc)
 		return

@@ -18,6 +18,12 @@ const guard = 37 // elements kept before and after C, filled with canary
 
 func check[T Float](t *testing.T, p product, rng *rand.Rand) {
 	t.Helper()
+	checkWith(t, p, rng, Gemm[T])
+}
+
+// checkWith compares the product that multiply computes with one in float64.
+func checkWith[T Float](t *testing.T, p product, rng *rand.Rand, multiply func(transA, transB bool, m, n, k int, a []T, lda int, b []T, ldb int, acc bool, c []T, ldc int)) {
+	t.Helper()
 	fill := func(rows, ld int) []T {
 		x := make([]T, rows*ld)
 		for i := range x {
@@ -36,7 +42,7 @@ func check[T Float](t *testing.T, p product, rng *rand.Rand) {
 	buf := fill(1, 2*guard+p.m*p.ldc)
 	before := append([]T(nil), buf...)
 	c := buf[guard:][:max(0, (p.m-1)*p.ldc+p.n)]
-	Gemm(p.transA, p.transB, p.m, p.n, p.k, a, p.lda, b, p.ldb, p.acc, c, p.ldc)
+	multiply(p.transA, p.transB, p.m, p.n, p.k, a, p.lda, b, p.ldb, p.acc, c, p.ldc)
 	eps := 6e-8
 	if !single[T]() {
 		eps = 1.2e-16
@@ -92,15 +98,12 @@ func shaped(m, n, k, flags, pad int) product {
 
 // eachLevel runs f with every instruction set this machine has, the portable one included.
 func eachLevel(t *testing.T, f func(t *testing.T)) {
-	best := level
-	defer func() { level = best }()
-	for level = portable; level <= best; level++ {
-		if level != portable && detect() < level {
-			continue
-		}
-		t.Run(level.String(), f)
+	vectors, matrices := level, tiles
+	defer func() { level, tiles = vectors, matrices }()
+	for s := portable; s <= detect(); s++ {
+		level, tiles = chosen(s.String(), amx)
+		t.Run(s.String(), f)
 	}
-	level = best
 }
 
 func TestGemmTails(t *testing.T) {

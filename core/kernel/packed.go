@@ -3,11 +3,13 @@ package kernel
 import "unsafe"
 
 // Packed is a matrix B [k, n] of weights laid out once for many products: strips of columns as wide as the widest tile, each
-// contiguous over k and aligned to a cache line. It is immutable and may be used by many goroutines at once.
+// contiguous over k and aligned to a cache line, and split into tiles beside that where large products use them. It is immutable and
+// may be used by many goroutines at once.
 type Packed struct {
 	k, n   int
 	layout instructions
 	data   []float32 // strips [k, width]; [k, n] for the portable product
+	split  []byte    // nil or blocks of k, each column tile after column tile
 }
 
 // Pack lays B [k, n] with row stride ldb out for GemmPacked. B may be freed or changed afterwards.
@@ -34,6 +36,9 @@ func pack(trans bool, k, n int, b []float32, ldb int) *Packed {
 	p.data = aligned(make([]float32, size+lineFloats))[:size]
 	g.block.from = unsafe.Pointer(&p.data[0])
 	g.packPanels(0, (n+g.cols-1)/g.cols)
+	if tilesPay(sharedLeft, n, k) {
+		p.split = splitWhole(trans, k, n, b, ldb)
+	}
 	return p
 }
 
@@ -52,6 +57,10 @@ func GemmPacked(m int, a []float32, lda int, p *Packed, acc bool, c []float32, l
 	}
 	checkMatrix(a, false, m, p.k, lda)
 	checkMatrix(c, false, m, p.n, ldc)
+	if p.split != nil && tilesPay(m, p.n, p.k) {
+		gemmTiledPacked(m, a, lda, p, acc, c, ldc)
+		return
+	}
 	block := p.region()
 	block.from = unsafe.Pointer(&p.data[0])
 	if m*p.n*p.k < parallelWork {

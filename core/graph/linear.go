@@ -60,6 +60,7 @@ func linearForward[T kernel.Float](act Activation) runner {
 	var x, w, y, b []T
 	var rows, inner, cols, n int
 	var packed *kernel.Packed
+	var repacked kernel.Packed // of weights that are not frozen
 	product := func(lo, hi int) {
 		if packed != nil {
 			kernel.GemmPacked(hi-lo, any(x).([]float32)[lo*inner:], inner, packed, false, any(y).([]float32)[lo*cols:], cols)
@@ -90,6 +91,9 @@ func linearForward[T kernel.Float](act Activation) runner {
 			b = data[T](in[2])
 		}
 		if n = chunks(rows); n > 1 {
+			if w, ok := any(w).([]float32); ok && packed == nil && repacked.Repack(false, rows/n, inner, cols, w, cols) {
+				packed = &repacked
+			}
 			kernel.Parallel(n, 1, part)
 			return
 		}
@@ -123,6 +127,8 @@ func linearBackward[T kernel.Float](act Activation, e *env) runner {
 	var w, y, dy, dz, dx, sums []T // sums [chunks, out]: column sums of dz
 	var rows, inner, cols, n int
 	var bias bool
+	var packed *kernel.Packed // wᵀ, where the chunks are worth it
+	var repacked kernel.Packed
 	part := func(first, last int) {
 		for i := first; i < last; i++ {
 			lo, hi := chunk(i, n, rows)
@@ -132,7 +138,11 @@ func linearBackward[T kernel.Float](act Activation, e *env) runner {
 			if bias {
 				kernel.ColSums(sums[i*cols:(i+1)*cols], dz[lo*cols:], hi-lo, cols, cols, false)
 			}
-			if dx != nil {
+			switch {
+			case dx == nil:
+			case packed != nil:
+				kernel.GemmPacked(hi-lo, any(dz).([]float32)[lo*cols:], cols, packed, false, any(dx).([]float32)[lo*inner:], inner)
+			default:
 				kernel.Gemm(false, true, hi-lo, inner, cols, dz[lo*cols:], cols, w, cols, false, dx[lo*inner:], inner)
 			}
 		}
@@ -148,6 +158,10 @@ func linearBackward[T kernel.Float](act Activation, e *env) runner {
 		}
 		n = chunks(rows)
 		sums = resized(sums, n*cols)
+		packed = nil
+		if w, ok := any(w).([]float32); ok && dx != nil && n > 1 && repacked.Repack(true, rows/n, cols, inner, w, cols) {
+			packed = &repacked
+		}
 		kernel.Parallel(n, 1, part)
 		if dw := out[1]; dw != nil {
 			kernel.Gemm(true, false, inner, cols, rows, x, inner, dz, cols, false, data[T](dw), cols)

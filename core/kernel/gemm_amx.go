@@ -1,6 +1,9 @@
 package kernel
 
-import "unsafe"
+import (
+	"sync"
+	"unsafe"
+)
 
 // The product by matrix tiles: AMX multiplies bfloat16 into float32 sixteen times as fast as AVX-512 multiplies float32. Each float32 is
 // split into three bfloat16 that add up to it, and six of the nine products of the parts are summed in float32; those left out are
@@ -30,9 +33,9 @@ const (
 // tileConfig says how many rows and bytes of a row each tile register has, as LDTILECFG takes it.
 type tileConfig [64]byte
 
-// set makes tiles for a panel of rows rows and a block of cols columns: C 0 to 3, A 4 and 5, B 6 and 7.
-func (t *tileConfig) set(rows, cols int) {
-	*t = tileConfig{0: 1}
+// newTileConfig makes tiles for a panel of rows rows and a block of cols columns: C 0 to 3, A 4 and 5, B 6 and 7.
+func newTileConfig(rows, cols int) *tileConfig {
+	t := &tileConfig{0: 1}
 	r := [2]int{min(rows, tileRows), rows - tileRows}
 	c := [2]int{min(cols, tileRows), cols - tileRows}
 	for i, size := range r {
@@ -47,9 +50,22 @@ func (t *tileConfig) set(rows, cols int) {
 			}
 		}
 	}
+	return t
 }
 
 func (t *tileConfig) tile(i, rows, bytes int) { t[16+2*i], t[48+i] = byte(bytes), byte(rows) }
+
+// tileConfigs are the configurations for 1 to 32 rows and 1 to 32 columns. A configuration written just before it is loaded would make
+// the processor wait.
+var tileConfigs = sync.OnceValue(func() *[panelTiles * tileRows][2 * tileRows]*tileConfig {
+	all := new([panelTiles * tileRows][2 * tileRows]*tileConfig)
+	for r := range all {
+		for c := range all[r] {
+			all[r][c] = newTileConfig(r+1, c+1)
+		}
+	}
+	return all
+})
 
 // regionTiles is the part of op(B) being multiplied, split: steps p to p+depth of k, columns j to j+width, column tile after column tile.
 type regionTiles struct {
@@ -116,26 +132,29 @@ func gemmTiled(transA, transB bool, m, n, k int, a []float32, lda int, b []float
 	for j := 0; j < n; j += splitCols {
 		for p := 0; p < k; p += splitDepth {
 			g.block = regionTiles{p, min(splitDepth, k-p), j, min(splitCols, n-j), buf}
-			Parallel(g.block.tiles(), parallelWork/8/(g.block.depth*tileRows), g.packing)
+			g.packBlock()
 			g.run()
 		}
 	}
 }
 
-// splitWhole splits all of op(B) for gemmTiledPacked.
-func splitWhole(trans bool, k, n int, b []float32, ldb int) []byte {
+// splitWhole splits all of op(B) to dst for gemmTiledPacked.
+func splitWhole(dst *[]byte, trans bool, k, n int, b []float32, ldb int) {
 	g := takeTiled()
 	defer g.release()
 	g.b, g.ldb, g.transB = b, ldb, trans
-	var split []byte
 	whole := regionTiles{depth: k, width: n}
-	from := grown(&split, whole.tiles()*whole.steps()*splitTile)
+	from := grown(dst, whole.tiles()*whole.steps()*splitTile)
 	for p := 0; p < k; p += splitDepth {
 		g.block = regionTiles{p: p, depth: min(splitDepth, k-p), width: n, from: from}
-		g.packTiles(0, g.block.tiles())
+		g.packBlock()
 		from = g.block.at(g.block.tiles())
 	}
-	return split
+}
+
+// packBlock splits the block of op(B), on as many threads as it is worth.
+func (g *tiled) packBlock() {
+	Parallel(g.block.tiles(), parallelWork/8/(g.block.depth*tileRows), g.packing)
 }
 
 // gemmTiledPacked is gemmTiled for a B that was split beforehand.
@@ -306,17 +325,14 @@ func splitRight(dst unsafe.Pointer, b []float32, ldb int, trans bool, j, cols, p
 //go:noinline
 func (g *tiled) multiply(left unsafe.Pointer, i, rows, lo, hi int) {
 	r := &g.block
-	var config tileConfig
 	const pair = 2 * tileRows
 	cols := min(hi*tileRows, r.width) - lo*tileRows
 	c := unsafe.Add(g.c, i*panelTiles*tileRows*g.rowC+(r.j+lo*tileRows)*float32Size)
 	acc := g.acc || r.p > 0
 	if pairs := cols / pair; pairs > 0 {
-		config.set(rows, pair)
-		runTiles(&config, rows > tileRows, true, r.steps(), pairs, left, r.at(lo), c, g.rowC, acc)
+		runTiles(tileConfigs()[rows-1][pair-1], rows > tileRows, true, r.steps(), pairs, left, r.at(lo), c, g.rowC, acc)
 	}
 	if done, rest := cols/pair*pair, cols%pair; rest > 0 {
-		config.set(rows, rest)
-		runTiles(&config, rows > tileRows, rest > tileRows, r.steps(), 1, left, r.at(lo+done/tileRows), unsafe.Add(c, done*float32Size), g.rowC, acc)
+		runTiles(tileConfigs()[rows-1][rest-1], rows > tileRows, rest > tileRows, r.steps(), 1, left, r.at(lo+done/tileRows), unsafe.Add(c, done*float32Size), g.rowC, acc)
 	}
 }

@@ -8,7 +8,7 @@ import "unsafe"
 type Packed struct {
 	k, n   int
 	layout instructions
-	data   []float32 // strips [k, width]; [k, n] for the portable product
+	data   []float32 // strips [k, width]; [k, n] for the portable product; nil when only split is laid out
 	split  []byte    // nil or blocks of k, each column tile after column tile
 }
 
@@ -37,9 +37,22 @@ func pack(trans bool, k, n int, b []float32, ldb int) *Packed {
 	g.block.from = unsafe.Pointer(&p.data[0])
 	g.packPanels(0, (n+g.cols-1)/g.cols)
 	if tilesPay(sharedLeft, n, k) {
-		p.split = splitWhole(trans, k, n, b, ldb)
+		splitWhole(&p.split, trans, k, n, b, ldb)
 	}
 	return p
+}
+
+// Repack lays out B [k, n], or the transpose of b [n, k] when trans is set, for several products of m rows before B changes again. It
+// uses the memory of p again, which must come from Repack or be zero and which no product may be using. It reports whether
+// it did: where it is false, Gemm is as fast, and p is not to be used.
+func (p *Packed) Repack(trans bool, m, k, n int, b []float32, ldb int) bool {
+	if !tilesPay(m, n, k) {
+		return false
+	}
+	checkMatrix(b, trans, k, n, ldb)
+	p.k, p.n, p.layout = k, n, level
+	splitWhole(&p.split, trans, k, n, b, ldb)
+	return true
 }
 
 // region is the whole matrix as a region, without its place.
@@ -57,7 +70,7 @@ func GemmPacked(m int, a []float32, lda int, p *Packed, acc bool, c []float32, l
 	}
 	checkMatrix(a, false, m, p.k, lda)
 	checkMatrix(c, false, m, p.n, ldc)
-	if p.split != nil && tilesPay(m, p.n, p.k) {
+	if p.data == nil || p.split != nil && tilesPay(m, p.n, p.k) {
 		gemmTiledPacked(m, a, lda, p, acc, c, ldc)
 		return
 	}

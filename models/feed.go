@@ -5,7 +5,6 @@ import (
 	"slices"
 
 	"github.com/millrace/millrace/core/graph"
-	"github.com/millrace/millrace/core/kernel"
 	"github.com/millrace/millrace/core/nn"
 	"github.com/millrace/millrace/features"
 )
@@ -82,7 +81,7 @@ func newFeed(p *Program, net *nn.Net) *feed {
 		}
 		f.dense = append(f.dense, denseFeed{columns, f.input(d.Node)})
 	}
-	f.gather.body = f.gather.run
+	f.gather.body = f.gather.blocks
 	return f
 }
 
@@ -198,57 +197,12 @@ func (f *feed) unequal(b *features.Batch, one, two int) error {
 	return fmt.Errorf("sequences %s and %s have different lengths", f.schema.Fields[one].Name, f.schema.Fields[two].Name)
 }
 
-// spread writes the rows of a lookup into its input: row gives the values that index i of l.rows stands for.
-func (f *feed) spread(l *lookupFeed, b *features.Batch, source rowSource) {
+// spread writes the rows of lookups into their inputs: source gives the values that an index in a lookup's rows stands for.
+func (f *feed) spread(lookups []*lookupFeed, b *features.Batch, source rowSource) {
 	g := &f.gather
-	g.l, g.source, g.offsets = l, source, b.Columns[l.column].Offsets
-	g.dst, g.stride = l.input.tensor.F32, l.Node.Cols
-	n := b.Rows
-	if l.Pool == nn.PoolRagged {
-		n = len(l.rows)
+	g.jobs, g.rows = g.jobs[:0], b.Rows
+	for _, l := range lookups {
+		g.add(l, b, source)
 	}
-	kernel.Parallel(n, 256, g.body)
-	g.source = nil
-}
-
-// rowSource gives embedding rows by index: table slots in training, positions in the gathered rows in scoring.
-type rowSource interface {
-	Row(i uint32) []float32
-}
-
-// gatherJob spreads rows over a range of an input, on whichever thread takes the range.
-type gatherJob struct {
-	l       *lookupFeed
-	source  rowSource
-	offsets []int32
-	dst     []float32
-	stride  int
-	body    func(lo, hi int)
-}
-
-func (g *gatherJob) run(lo, hi int) {
-	col, dim := g.l.Col, g.l.Dim
-	switch g.l.Pool {
-	case nn.PoolOne, nn.PoolRagged:
-		for i := lo; i < hi; i++ {
-			copy(g.dst[i*g.stride+col:][:dim], g.source.Row(g.l.rows[i]))
-		}
-		return
-	}
-	for i := lo; i < hi; i++ {
-		dst := g.dst[i*g.stride+col:][:dim]
-		clear(dst)
-		rows := g.l.rows[g.offsets[i]:g.offsets[i+1]]
-		for _, r := range rows {
-			for k, x := range g.source.Row(r) {
-				dst[k] += x
-			}
-		}
-		if g.l.Pool == nn.PoolMean && len(rows) > 1 {
-			s := 1 / float32(len(rows))
-			for k := range dst {
-				dst[k] *= s
-			}
-		}
-	}
+	g.run()
 }

@@ -129,9 +129,7 @@ func (s *Scorer) gather(t *tableFeed, b *features.Batch, rows Rows) error {
 			return err
 		}
 	}
-	for _, l := range t.lookups {
-		s.feed.spread(l, b, &s.block)
-	}
+	s.feed.spread(t.lookups, b, &s.block)
 	return nil
 }
 

@@ -5,7 +5,6 @@ import (
 	"slices"
 
 	"github.com/millrace/millrace/core/graph"
-	"github.com/millrace/millrace/core/nn"
 	"github.com/millrace/millrace/core/optim"
 	"github.com/millrace/millrace/core/snapshot"
 	"github.com/millrace/millrace/core/table"
@@ -16,14 +15,14 @@ import (
 type Step struct {
 	program *Program
 	assembly
-	plan    *graph.Plan
-	feed    *feed
-	scatter []*scatter // one a table
-	admit   bool
-	ys      []*graph.Tensor // one a label
-	weight  *graph.Tensor
-	dense   []optim.Dense
-	rows    []optim.Rows
+	plan   *graph.Plan
+	feed   *feed
+	look   *rowLookup
+	sum    *rowSums
+	ys     []*graph.Tensor // one a label
+	weight *graph.Tensor
+	dense  []optim.Dense
+	rows   []optim.Rows
 }
 
 // NewStep returns a step. With admit, ids not in a table are added to it (streaming); else they read and train the unknown row.
@@ -32,7 +31,8 @@ func (p *Program) NewStep(tables map[string]*table.Table, admit bool) (*Step, er
 	if err != nil {
 		return nil, err
 	}
-	s := &Step{program: p, assembly: *a, feed: newFeed(p, a.net), admit: admit}
+	s := &Step{program: p, assembly: *a, feed: newFeed(p, a.net)}
+	var source []*table.Table
 	var wrt []*graph.Node
 	for _, v := range a.net.Params {
 		if !v.Buffer {
@@ -48,7 +48,7 @@ func (p *Program) NewStep(tables map[string]*table.Table, admit bool) (*Step, er
 		if tab.Dim() != t.spec.Dim {
 			return nil, fmt.Errorf("make a training step: table %s has width %d, want %d", t.spec.Name, tab.Dim(), t.spec.Dim)
 		}
-		s.scatter = append(s.scatter, &scatter{table: tab, zero: t.spec.Zero})
+		source = append(source, tab)
 		s.rows = append(s.rows, optim.Rows{Table: tab})
 		for _, l := range t.lookups {
 			if !read[l.Node] {
@@ -61,6 +61,7 @@ func (p *Program) NewStep(tables map[string]*table.Table, admit bool) (*Step, er
 		return nil, fmt.Errorf("compile model %s for training: %w", p.spec.Name, err)
 	}
 	s.feed.bind(s.plan)
+	s.look, s.sum = newRowLookup(s.feed, source, admit), newRowSums(s.feed, source)
 	for _, v := range a.net.Params {
 		if !v.Buffer {
 			s.plan.Bind(v.Node, v.Value)
@@ -89,38 +90,14 @@ func (s *Step) Run(b *features.Batch, number uint64) (loss float64, err error) {
 	if err := s.fillLabels(b); err != nil {
 		return 0, fmt.Errorf("train step %d: %w", number, err)
 	}
-	for i, t := range s.feed.tables {
-		tab := s.scatter[i].table
-		for _, l := range t.lookups {
-			s.resolve(tab, l, b.Columns[l.column].IDs)
-		}
-		for _, l := range t.lookups {
-			s.feed.spread(l, b, tab)
-		}
-	}
+	s.look.run(b)
+	s.sum.number(b)
 	s.plan.SetStep(s.program.seed, number)
 	if err := s.plan.Run(); err != nil {
 		return 0, fmt.Errorf("train step %d: %w", number, err)
 	}
-	for i, t := range s.feed.tables {
-		sc := s.scatter[i]
-		sc.reset()
-		for _, l := range t.lookups {
-			sc.add(l, s.plan.Grad(l.Node), b.Columns[l.column].Offsets)
-		}
-	}
+	s.sum.run(s.plan)
 	return float64(s.plan.Value(s.loss).F32[0]), nil
-}
-
-func (s *Step) resolve(tab *table.Table, l *lookupFeed, ids []uint64) {
-	l.rows = slices.Grow(l.rows[:0], len(ids))[:len(ids)]
-	if !s.admit {
-		tab.Resolve(l.rows, ids)
-		return
-	}
-	for i, id := range ids {
-		l.rows[i] = tab.Admit(id)
-	}
 }
 
 func (s *Step) fillLabels(b *features.Batch) error {
@@ -152,8 +129,8 @@ func (s *Step) Gradients() ([]optim.Dense, []optim.Rows) {
 			s.dense = append(s.dense, optim.Dense{Name: v.Name, Value: v.Value, Grad: s.plan.Grad(v.Node)})
 		}
 	}
-	for i, sc := range s.scatter {
-		s.rows[i].Slots, s.rows[i].Grads = sc.slots, sc.grads
+	for i, t := range s.sum.tables {
+		s.rows[i].Slots, s.rows[i].Grads = t.slots, t.grads
 	}
 	return s.dense, s.rows
 }
@@ -174,81 +151,4 @@ func (s *Step) SetDense(dense []snapshot.Tensor) error {
 		return fmt.Errorf("restore dense weights: %w", err)
 	}
 	return nil
-}
-
-// scatter adds up the gradients of one table's rows: one block row for each slot the batch read.
-type scatter struct {
-	table  *table.Table
-	zero   bool // the unknown row does not train
-	slots  []uint32
-	grads  []float32
-	place  []uint32 // slot → its index in slots, valid where stamps holds stamp
-	stamps []uint32
-	stamp  uint32
-}
-
-func (sc *scatter) reset() {
-	sc.slots, sc.grads = sc.slots[:0], sc.grads[:0]
-	sc.stamp++
-	if sc.stamp == 0 {
-		clear(sc.stamps)
-		sc.stamp = 1
-	}
-	if n := sc.table.Len(); n > len(sc.stamps) {
-		n += n / 4
-		sc.place = append(sc.place, make([]uint32, n-len(sc.place))...)
-		sc.stamps = append(sc.stamps, make([]uint32, n-len(sc.stamps))...)
-	}
-}
-
-// row returns the block row of a slot.
-func (sc *scatter) row(slot uint32) []float32 {
-	dim := sc.table.Dim()
-	if sc.stamps[slot] != sc.stamp {
-		sc.stamps[slot], sc.place[slot] = sc.stamp, uint32(len(sc.slots))
-		sc.slots = append(sc.slots, slot)
-		at := len(sc.grads)
-		sc.grads = slices.Grow(sc.grads, dim)[:at+dim]
-		clear(sc.grads[at:])
-		return sc.grads[at:]
-	}
-	return sc.grads[int(sc.place[slot])*dim:][:dim]
-}
-
-// add scatters the gradient of a lookup's input.
-func (sc *scatter) add(l *lookupFeed, grad *graph.Tensor, offsets []int32) {
-	stride := grad.Cols
-	if l.Pool == nn.PoolOne || l.Pool == nn.PoolRagged {
-		for i, slot := range l.rows {
-			sc.accumulate(slot, grad.F32[i*stride+l.Col:][:l.Dim], 1)
-		}
-		return
-	}
-	for b := 0; b+1 < len(offsets); b++ {
-		rows := l.rows[offsets[b]:offsets[b+1]]
-		scale := float32(1)
-		if l.Pool == nn.PoolMean && len(rows) > 1 {
-			scale = 1 / float32(len(rows))
-		}
-		g := grad.F32[b*stride+l.Col:][:l.Dim]
-		for _, slot := range rows {
-			sc.accumulate(slot, g, scale)
-		}
-	}
-}
-
-func (sc *scatter) accumulate(slot uint32, g []float32, scale float32) {
-	if slot == 0 && sc.zero {
-		return
-	}
-	row := sc.row(slot)
-	if scale == 1 {
-		for k, x := range g {
-			row[k] += x
-		}
-		return
-	}
-	for k, x := range g {
-		row[k] += scale * x
-	}
 }

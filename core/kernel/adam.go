@@ -22,26 +22,40 @@ func Adam[T Float](w, m, v, g []T, lr, beta1, beta2, eps, corr1, corr2 float64) 
 	}
 }
 
-// AdamRows is Adam over rows that lie anywhere: w[i] and state[i] are the weights and the two moments, one after the other, of the row whose
-// gradient is g[i·dim:][:dim].
-func AdamRows(w, state [][]float32, g []float32, dim int, lr, beta1, beta2, eps, corr1, corr2 float64) {
+// AdamRows is Adam over rows that lie anywhere: w[i] are the weights of a row, state[i] its two moments, one after the other, and g[i] its gradient,
+// which stands for scale·(g + l2·w). A row may be in g more than once.
+//
+//go:noinline
+func AdamRows(w, state, g [][]float32, dim int, l2, scale float32, lr, beta1, beta2, eps, corr1, corr2 float64) {
+	state, g = state[:len(w)], g[:len(w)]
 	checkRows(w, dim)
-	checkRows(state[:len(w)], 2*dim)
-	g = g[:len(w)*dim]
-	if len(g) == 0 {
-		return
-	}
-	if level == portable {
-		for i := range w {
-			Adam(w[i][:dim], state[i][:dim], state[i][dim:], g[i*dim:(i+1)*dim], lr, beta1, beta2, eps, corr1, corr2)
-		}
+	checkRows(state, 2*dim)
+	checkRows(g, dim)
+	if dim == 0 {
 		return
 	}
 	b1, a1, b2, a2 := float32(beta1), float32(1-beta1), float32(beta2), float32(1-beta2)
 	step, root, e := float32(lr/corr1), float32(1/math.Sqrt(corr2)), float32(eps)
+	if level == portable {
+		for i := range w {
+			adamRow(w[i][:dim], state[i][:dim], state[i][dim:], g[i], l2, scale, b1, a1, b2, a2, step, root, e)
+		}
+		return
+	}
 	for n := rowsAtOnce(dim); len(w) > 0; {
 		n = min(n, len(w))
-		adamRowsKernel(&w[0], &state[0], &g[0], n, dim, b1, a1, b2, a2, step, root, e)
-		w, state, g = w[n:], state[n:], g[n*dim:]
+		adamRowsKernel(&w[0], &state[0], &g[0], n, dim, l2, scale, b1, a1, b2, a2, step, root, e)
+		w, state, g = w[n:], state[n:], g[n:]
+	}
+}
+
+func adamRow(w, m, v, g []float32, l2, scale, b1, a1, b2, a2, step, root, eps float32) {
+	m, v, g = m[:len(w)], v[:len(w)], g[:len(w)]
+	for i, x := range g {
+		x = scale * (x + l2*w[i])
+		mi := b1*m[i] + a1*x
+		vi := b2*v[i] + a2*(x*x)
+		m[i], v[i] = mi, vi
+		w[i] -= step * mi / (float32(math.Sqrt(float64(vi)))*root + eps)
 	}
 }

@@ -71,13 +71,13 @@ func CopyRows(dst []float32, stride, dim int, rows [][]float32) {
 	}
 }
 
-// SumRows writes sums of rows to dst, dim elements each: sum i has counts[i] terms, at least one, each the first dim elements of the next of rows times the
+// SumRows writes sums of rows to dst[i·stride:][:dim]: sum i has counts[i] terms, at least one, each the first dim elements of the next of rows times the
 // next of scales, added up in their order. With acc the sums are added to what is in dst.
 //
 //go:noinline
-func SumRows(dst []float32, dim int, counts []uint32, rows [][]float32, scales []float32, acc bool) {
+func SumRows(dst []float32, stride, dim int, counts []uint32, rows [][]float32, scales []float32, acc bool) {
 	checkRows(rows, dim)
-	dst, scales = dst[:len(counts)*dim], scales[:len(rows)]
+	scales = scales[:len(rows)]
 	all := 0
 	for _, n := range counts {
 		if n == 0 {
@@ -86,15 +86,16 @@ func SumRows(dst []float32, dim int, counts []uint32, rows [][]float32, scales [
 		all += int(n)
 	}
 	rows = rows[:all]
-	if len(dst) == 0 {
+	if len(counts) == 0 || dim == 0 {
 		return
 	}
+	_ = dst[(len(counts)-1)*stride:][:dim]
 	if level != portable {
-		sumRowsKernel(&dst[0], &counts[0], len(counts), &rows[0], &scales[0], all, dim, acc)
+		sumRowsKernel(&dst[0], stride*float32Size, &counts[0], len(counts), &rows[0], &scales[0], all, dim, acc)
 		return
 	}
 	for i, n := range counts {
-		d := dst[i*dim : (i+1)*dim]
+		d := dst[i*stride:][:dim]
 		if !acc {
 			clear(d)
 		}

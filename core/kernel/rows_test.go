@@ -77,7 +77,7 @@ func TestCopyAndSumRows(t *testing.T) {
 			all += int(counts[i])
 		}
 		rows, scales := scattered(rng, all, dim), random(rng, all)
-		stride := dim + rng.IntN(3)
+		stride := dim + 1 + rng.IntN(3)
 		got, want := constant(all*stride+5, 9), constant(all*stride+5, 9)
 		CopyRows(got, stride, dim, rows)
 		for i, r := range rows {
@@ -85,10 +85,10 @@ func TestCopyAndSumRows(t *testing.T) {
 		}
 		sameBits(t, got, want)
 		for _, acc := range []bool{false, true} {
-			got := random(rng, sums*dim+5)
+			got := random(rng, sums*stride+5)
 			want := make([]float64, len(got))
 			for i, v := range got {
-				if want[i] = float64(v); i < sums*dim && !acc {
+				if want[i] = float64(v); i < sums*stride && i%stride < dim && !acc {
 					want[i] = 0
 				}
 			}
@@ -96,12 +96,12 @@ func TestCopyAndSumRows(t *testing.T) {
 			for i, n := range counts {
 				for range n {
 					for j, v := range rows[k] {
-						want[i*dim+j] += float64(scales[k]) * float64(v)
+						want[i*stride+j] += float64(scales[k]) * float64(v)
 					}
 					k++
 				}
 			}
-			SumRows(got, dim, counts, rows, scales, acc)
+			SumRows(got, stride, dim, counts, rows, scales, acc)
 			for i, v := range got {
 				near(t, "sum of rows", float64(v), want[i], 6, 2e-7)
 			}
@@ -118,10 +118,10 @@ func TestCopyAndSumRows(t *testing.T) {
 
 // Rows updated where they lie have the bits that updating them one by one gives.
 func TestAdamRows(t *testing.T) {
-	f := func(t *testing.T, dim, n int) {
+	f := func(t *testing.T, dim, n int, l2, scale float32) {
 		t.Helper()
 		rng := rand.New(rand.NewPCG(uint64(dim), uint64(n)))
-		w, s, g := distinct(rng, n, dim), distinct(rng, n, 2*dim), random(rng, n*dim)
+		w, s, g := distinct(rng, n, dim), distinct(rng, n, 2*dim), scattered(rng, n, dim)
 		for i := range s {
 			for j := range s[i][dim:] {
 				s[i][dim+j] *= s[i][dim+j]
@@ -129,11 +129,13 @@ func TestAdamRows(t *testing.T) {
 		}
 		var want [][]float32
 		for i := range w {
-			x, y := append([]float32(nil), w[i]...), append([]float32(nil), s[i]...)
-			Adam(x, y[:dim], y[dim:], append([]float32(nil), g[i*dim:]...), 1e-2, 0.9, 0.99, 1e-8, 0.5, 0.3)
+			x, y, z := append([]float32(nil), w[i]...), append([]float32(nil), s[i]...), append([]float32(nil), g[i]...)
+			Axpy(l2, x, z)
+			Scale(scale, z)
+			Adam(x, y[:dim], y[dim:], z, 1e-2, 0.9, 0.99, 1e-8, 0.5, 0.3)
 			want = append(want, x, y)
 		}
-		AdamRows(w, s, g, dim, 1e-2, 0.9, 0.99, 1e-8, 0.5, 0.3)
+		AdamRows(w, s, g, dim, l2, scale, 1e-2, 0.9, 0.99, 1e-8, 0.5, 0.3)
 		for i := range w {
 			sameBits(t, w[i], want[2*i])
 			sameBits(t, s[i], want[2*i+1])
@@ -141,8 +143,9 @@ func TestAdamRows(t *testing.T) {
 	}
 	eachLevel(t, func(t *testing.T) {
 		for dim := range 68 {
-			f(t, dim, 1+dim%40)
+			f(t, dim, 1+dim%40, 0, 1)
+			f(t, dim, 1+dim%30, 0.1, 0.7)
 		}
-		f(t, 16, 1000)
+		f(t, 16, 1000, 0, 1)
 	})
 }

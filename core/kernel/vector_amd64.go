@@ -149,18 +149,18 @@ func copyRowsKernel(dst *float32, stride int, rows *[]float32, n, dim int) {
 	copyRowsAVX512(dst, stride, rows, n, dim)
 }
 
-func sumRowsKernel(dst *float32, counts *uint32, n int, rows *[]float32, scales *float32, all, dim int, acc bool) {
+func sumRowsKernel(dst *float32, stride int, counts *uint32, n int, rows *[]float32, scales *float32, all, dim int, acc bool) {
 	if level == avx2 {
-		sumRowsAVX2(dst, counts, n, rows, scales, all, dim, acc)
+		sumRowsAVX2(dst, stride, counts, n, rows, scales, all, dim, acc)
 		return
 	}
-	sumRowsAVX512(dst, counts, n, rows, scales, all, dim, acc)
+	sumRowsAVX512(dst, stride, counts, n, rows, scales, all, dim, acc)
 }
 
-func adamRowsKernel(w, state *[]float32, g *float32, n, dim int, b1, a1, b2, a2, step, root, eps float32) {
+func adamRowsKernel(w, state, g *[]float32, n, dim int, l2, scale, b1, a1, b2, a2, step, root, eps float32) {
 	if level == avx2 {
-		adamRowsAVX2(w, state, g, n, dim, b1, a1, b2, a2, step, root, eps)
+		adamRowsAVX2(w, state, g, n, dim, l2, scale, b1, a1, b2, a2, step, root, eps)
 		return
 	}
-	adamRowsAVX512(w, state, g, n, dim, b1, a1, b2, a2, step, root, eps)
+	adamRowsAVX512(w, state, g, n, dim, l2, scale, b1, a1, b2, a2, step, root, eps)
 }

@@ -99,20 +99,20 @@ func addRowsAVX2(dst *float32, x *float32, row int, n int)
 //go:noescape
 func adamAVX2(w *float32, m *float32, v *float32, grad *float32, n int, b1 float32, a1 float32, b2 float32, a2 float32, step float32, root float32, eps float32)
 
-// adamRowsAVX2 is one step of Adam over n, with its factors worked out: m = b1·m + a1·grad, v = b2·v + a2·grad², w -= step·m/(√v·root + eps).
+// adamRowsAVX2 is one step of Adam over n, with its factors worked out: m = b1·m + a1·grad, v = b2·v + a2·grad², w -= step·m/(√v·root + eps). grad stands for scale·(grad + l2·w).
 //
 //go:noescape
-func adamRowsAVX2(w *[]float32, state *[]float32, grad *float32, n int, dim int, b1 float32, a1 float32, b2 float32, a2 float32, step float32, root float32, eps float32)
+func adamRowsAVX2(w *[]float32, state *[]float32, grad *[]float32, n int, dim int, l2 float32, scale float32, b1 float32, a1 float32, b2 float32, a2 float32, step float32, root float32, eps float32)
 
 // copyRowsAVX2 copies n rows of dim elements to dst, stride bytes apart.
 //
 //go:noescape
 func copyRowsAVX2(dst *float32, stride int, rows *[]float32, n int, dim int)
 
-// sumRowsAVX2 writes n sums of dim elements to dst: of as many rows, each times its scale, as counts says, at least one. With acc they are added to dst.
+// sumRowsAVX2 writes n sums of dim elements to dst, stride bytes apart: of as many rows, each times its scale, as counts says, at least one. With acc they are added to dst.
 //
 //go:noescape
-func sumRowsAVX2(dst *float32, counts *uint32, n int, rows *[]float32, scales *float32, all int, dim int, acc bool)
+func sumRowsAVX2(dst *float32, stride int, counts *uint32, n int, rows *[]float32, scales *float32, all int, dim int, acc bool)
 
 // sumAVX2 returns the sum of x, vectors vectors of 4 elements.
 //

@@ -1563,10 +1563,10 @@ loop:
 	VMULPS      Y0, Y0, Y0
 	VMULPS      Y8, Y2, Y2
 	VFMADD231PS Y9, Y0, Y2
-	VSQRTPS     Y2, Y4
-	VFMADD213PS Y12, Y11, Y4
+	VSQRTPS     Y2, Y14
+	VFMADD213PS Y12, Y11, Y14
 	VMULPS      Y10, Y1, Y0
-	VDIVPS      Y4, Y0, Y0
+	VDIVPS      Y14, Y0, Y0
 	VSUBPS      Y0, Y3, Y3
 	VMOVUPS     Y1, (SI)
 	VMOVUPS     Y2, (DX)
@@ -1593,10 +1593,10 @@ rest:
 	VMULPS      Y0, Y0, Y0
 	VMULPS      Y8, Y2, Y2
 	VFMADD231PS Y9, Y0, Y2
-	VSQRTPS     Y2, Y4
-	VFMADD213PS Y12, Y11, Y4
+	VSQRTPS     Y2, Y14
+	VFMADD213PS Y12, Y11, Y14
 	VMULPS      Y10, Y1, Y0
-	VDIVPS      Y4, Y0, Y0
+	VDIVPS      Y14, Y0, Y0
 	VSUBPS      Y0, Y3, Y3
 	VMASKMOVPS  Y1, Y15, (SI)
 	VMASKMOVPS  Y2, Y15, (DX)
@@ -1607,9 +1607,9 @@ done:
 	VZEROUPPER
 	RET
 
-// func adamRowsAVX2(w *[]float32, state *[]float32, grad *float32, n int, dim int, b1 float32, a1 float32, b2 float32, a2 float32, step float32, root float32, eps float32)
+// func adamRowsAVX2(w *[]float32, state *[]float32, grad *[]float32, n int, dim int, l2 float32, scale float32, b1 float32, a1 float32, b2 float32, a2 float32, step float32, root float32, eps float32)
 // Requires: AVX, FMA3, MMX+, SSE
-TEXT ·adamRowsAVX2(SB), NOSPLIT, $8-68
+TEXT ·adamRowsAVX2(SB), NOSPLIT, $8-76
 	MOVQ         dim+32(FP), R8
 	MOVQ         R8, CX
 	ANDQ         $+7, CX
@@ -1625,13 +1625,15 @@ TEXT ·adamRowsAVX2(SB), NOSPLIT, $8-68
 	ORL          $0x00008040, AX
 	MOVL         AX, 4(SP)
 	LDMXCSR      4(SP)
-	VBROADCASTSS b1+40(FP), Y6
-	VBROADCASTSS a1+44(FP), Y7
-	VBROADCASTSS b2+48(FP), Y8
-	VBROADCASTSS a2+52(FP), Y9
-	VBROADCASTSS step+56(FP), Y10
-	VBROADCASTSS root+60(FP), Y11
-	VBROADCASTSS eps+64(FP), Y12
+	VBROADCASTSS l2+40(FP), Y4
+	VBROADCASTSS scale+44(FP), Y5
+	VBROADCASTSS b1+48(FP), Y6
+	VBROADCASTSS a1+52(FP), Y7
+	VBROADCASTSS b2+56(FP), Y8
+	VBROADCASTSS a2+60(FP), Y9
+	VBROADCASTSS step+64(FP), Y10
+	VBROADCASTSS root+68(FP), Y11
+	VBROADCASTSS eps+72(FP), Y12
 
 row:
 	CMPQ CX, $0x0c
@@ -1659,10 +1661,22 @@ askState:
 	CMPQ       R12, R13
 	JLT        askState
 	PREFETCHT0 (R13)
+	MOVQ       288(BX), R12
+	MOVQ       R8, R13
+	SHLQ       $0x02, R13
+	LEAQ       -4(R12)(R13*1), R13
+
+askGradient:
+	PREFETCHT0 (R12)
+	ADDQ       $+64, R12
+	CMPQ       R12, R13
+	JLT        askGradient
+	PREFETCHT0 (R13)
 
 near:
 	MOVQ (DI), R9
 	MOVQ (SI), R10
+	MOVQ (BX), DX
 	LEAQ (R10)(R8*4), R11
 	XORQ R13, R13
 	MOVQ R8, R14
@@ -1670,19 +1684,21 @@ near:
 	JLT  updateRest
 
 updateVector:
-	VMOVUPS     (BX)(R13*1), Y0
+	VMOVUPS     (DX)(R13*1), Y0
 	VMOVUPS     (R10)(R13*1), Y1
 	VMOVUPS     (R11)(R13*1), Y2
 	VMOVUPS     (R9)(R13*1), Y3
+	VFMADD231PS Y4, Y3, Y0
+	VMULPS      Y5, Y0, Y0
 	VMULPS      Y6, Y1, Y1
 	VFMADD231PS Y7, Y0, Y1
 	VMULPS      Y0, Y0, Y0
 	VMULPS      Y8, Y2, Y2
 	VFMADD231PS Y9, Y0, Y2
-	VSQRTPS     Y2, Y4
-	VFMADD213PS Y12, Y11, Y4
+	VSQRTPS     Y2, Y14
+	VFMADD213PS Y12, Y11, Y14
 	VMULPS      Y10, Y1, Y0
-	VDIVPS      Y4, Y0, Y0
+	VDIVPS      Y14, Y0, Y0
 	VSUBPS      Y0, Y3, Y3
 	VMOVUPS     Y1, (R10)(R13*1)
 	VMOVUPS     Y2, (R11)(R13*1)
@@ -1694,19 +1710,21 @@ updateVector:
 updateRest:
 	ADDQ        $+8, R14
 	JEQ         updateDone
-	VMASKMOVPS  (BX)(R13*1), Y15, Y0
+	VMASKMOVPS  (DX)(R13*1), Y15, Y0
 	VMASKMOVPS  (R10)(R13*1), Y15, Y1
 	VMASKMOVPS  (R11)(R13*1), Y15, Y2
 	VMASKMOVPS  (R9)(R13*1), Y15, Y3
+	VFMADD231PS Y4, Y3, Y0
+	VMULPS      Y5, Y0, Y0
 	VMULPS      Y6, Y1, Y1
 	VFMADD231PS Y7, Y0, Y1
 	VMULPS      Y0, Y0, Y0
 	VMULPS      Y8, Y2, Y2
 	VFMADD231PS Y9, Y0, Y2
-	VSQRTPS     Y2, Y4
-	VFMADD213PS Y12, Y11, Y4
+	VSQRTPS     Y2, Y14
+	VFMADD213PS Y12, Y11, Y14
 	VMULPS      Y10, Y1, Y0
-	VDIVPS      Y4, Y0, Y0
+	VDIVPS      Y14, Y0, Y0
 	VSUBPS      Y0, Y3, Y3
 	VMASKMOVPS  Y1, Y15, (R10)(R13*1)
 	VMASKMOVPS  Y2, Y15, (R11)(R13*1)
@@ -1715,7 +1733,7 @@ updateRest:
 updateDone:
 	ADDQ    $+24, DI
 	ADDQ    $+24, SI
-	LEAQ    (BX)(R8*4), BX
+	ADDQ    $+24, BX
 	DECQ    CX
 	JNE     row
 	LDMXCSR (SP)
@@ -1779,21 +1797,21 @@ copyDone:
 	VZEROUPPER
 	RET
 
-// func sumRowsAVX2(dst *float32, counts *uint32, n int, rows *[]float32, scales *float32, all int, dim int, acc bool)
+// func sumRowsAVX2(dst *float32, stride int, counts *uint32, n int, rows *[]float32, scales *float32, all int, dim int, acc bool)
 // Requires: AVX, FMA3, MMX+
-TEXT ·sumRowsAVX2(SB), NOSPLIT, $0-57
-	MOVQ    dim+48(FP), R8
+TEXT ·sumRowsAVX2(SB), NOSPLIT, $0-65
+	MOVQ    dim+56(FP), R8
 	MOVQ    R8, CX
 	ANDQ    $+7, CX
 	NEGQ    CX
 	LEAQ    laneMask<>+0(SB), R15
 	VMOVUPS 32(R15)(CX*4), Y15
 	MOVQ    dst+0(FP), DI
-	MOVQ    rows+24(FP), SI
-	MOVQ    counts+8(FP), BX
-	MOVQ    scales+32(FP), DX
-	MOVQ    n+16(FP), CX
-	MOVQ    all+40(FP), R11
+	MOVQ    rows+32(FP), SI
+	MOVQ    counts+16(FP), BX
+	MOVQ    scales+40(FP), DX
+	MOVQ    n+24(FP), CX
+	MOVQ    all+48(FP), R11
 
 sum:
 	MOVL (BX), R10
@@ -1827,7 +1845,7 @@ near:
 
 addVector:
 	VXORPS  Y0, Y0, Y0
-	MOVB    acc+56(FP), R15
+	MOVB    acc+64(FP), R15
 	TESTB   R15, R15
 	JEQ     addFresh
 	VMOVUPS (DI)(R13*1), Y0
@@ -1855,7 +1873,7 @@ addRest:
 	ADDQ       $+8, R14
 	JEQ        addDone
 	VXORPS     Y0, Y0, Y0
-	MOVB       acc+56(FP), R15
+	MOVB       acc+64(FP), R15
 	TESTB      R15, R15
 	JEQ        addRestFresh
 	VMASKMOVPS (DI)(R13*1), Y15, Y0
@@ -1880,7 +1898,7 @@ addDone:
 	LEAQ (DX)(R10*4), DX
 	LEAQ (R10)(R10*2), R10
 	LEAQ (SI)(R10*8), SI
-	LEAQ (DI)(R8*4), DI
+	ADDQ stride+8(FP), DI
 	ADDQ $+4, BX
 	DECQ CX
 	JNE  sum

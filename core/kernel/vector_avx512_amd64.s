@@ -1797,10 +1797,10 @@ loop:
 	VMULPS      Z0, Z0, Z0
 	VMULPS      Z8, Z2, Z2
 	VFMADD231PS Z9, Z0, Z2
-	VSQRTPS     Z2, Z4
-	VFMADD213PS Z12, Z11, Z4
+	VSQRTPS     Z2, Z14
+	VFMADD213PS Z12, Z11, Z14
 	VMULPS      Z10, Z1, Z0
-	VDIVPS      Z4, Z0, Z0
+	VDIVPS      Z14, Z0, Z0
 	VSUBPS      Z0, Z3, Z3
 	VMOVUPS     Z1, (SI)
 	VMOVUPS     Z2, (DX)
@@ -1827,10 +1827,10 @@ rest:
 	VMULPS      Z0, Z0, Z0
 	VMULPS      Z8, Z2, Z2
 	VFMADD231PS Z9, Z0, Z2
-	VSQRTPS     Z2, Z4
-	VFMADD213PS Z12, Z11, Z4
+	VSQRTPS     Z2, Z14
+	VFMADD213PS Z12, Z11, Z14
 	VMULPS      Z10, Z1, Z0
-	VDIVPS      Z4, Z0, Z0
+	VDIVPS      Z14, Z0, Z0
 	VSUBPS      Z0, Z3, Z3
 	VMOVUPS     Z1, K1, (SI)
 	VMOVUPS     Z2, K1, (DX)
@@ -1841,9 +1841,9 @@ done:
 	VZEROUPPER
 	RET
 
-// func adamRowsAVX512(w *[]float32, state *[]float32, grad *float32, n int, dim int, b1 float32, a1 float32, b2 float32, a2 float32, step float32, root float32, eps float32)
+// func adamRowsAVX512(w *[]float32, state *[]float32, grad *[]float32, n int, dim int, l2 float32, scale float32, b1 float32, a1 float32, b2 float32, a2 float32, step float32, root float32, eps float32)
 // Requires: AVX, AVX512F, BMI2, MMX+, SSE
-TEXT ·adamRowsAVX512(SB), NOSPLIT, $8-68
+TEXT ·adamRowsAVX512(SB), NOSPLIT, $8-76
 	MOVQ         dim+32(FP), R8
 	MOVQ         R8, CX
 	ANDQ         $+15, CX
@@ -1859,13 +1859,15 @@ TEXT ·adamRowsAVX512(SB), NOSPLIT, $8-68
 	ORL          $0x00008040, AX
 	MOVL         AX, 4(SP)
 	LDMXCSR      4(SP)
-	VBROADCASTSS b1+40(FP), Z6
-	VBROADCASTSS a1+44(FP), Z7
-	VBROADCASTSS b2+48(FP), Z8
-	VBROADCASTSS a2+52(FP), Z9
-	VBROADCASTSS step+56(FP), Z10
-	VBROADCASTSS root+60(FP), Z11
-	VBROADCASTSS eps+64(FP), Z12
+	VBROADCASTSS l2+40(FP), Z4
+	VBROADCASTSS scale+44(FP), Z5
+	VBROADCASTSS b1+48(FP), Z6
+	VBROADCASTSS a1+52(FP), Z7
+	VBROADCASTSS b2+56(FP), Z8
+	VBROADCASTSS a2+60(FP), Z9
+	VBROADCASTSS step+64(FP), Z10
+	VBROADCASTSS root+68(FP), Z11
+	VBROADCASTSS eps+72(FP), Z12
 
 row:
 	CMPQ CX, $0x0c
@@ -1893,10 +1895,22 @@ askState:
 	CMPQ       R12, R13
 	JLT        askState
 	PREFETCHT0 (R13)
+	MOVQ       288(BX), R12
+	MOVQ       R8, R13
+	SHLQ       $0x02, R13
+	LEAQ       -4(R12)(R13*1), R13
+
+askGradient:
+	PREFETCHT0 (R12)
+	ADDQ       $+64, R12
+	CMPQ       R12, R13
+	JLT        askGradient
+	PREFETCHT0 (R13)
 
 near:
 	MOVQ (DI), R9
 	MOVQ (SI), R10
+	MOVQ (BX), DX
 	LEAQ (R10)(R8*4), R11
 	XORQ R13, R13
 	MOVQ R8, R14
@@ -1904,19 +1918,21 @@ near:
 	JLT  updateRest
 
 updateVector:
-	VMOVUPS     (BX)(R13*1), Z0
+	VMOVUPS     (DX)(R13*1), Z0
 	VMOVUPS     (R10)(R13*1), Z1
 	VMOVUPS     (R11)(R13*1), Z2
 	VMOVUPS     (R9)(R13*1), Z3
+	VFMADD231PS Z4, Z3, Z0
+	VMULPS      Z5, Z0, Z0
 	VMULPS      Z6, Z1, Z1
 	VFMADD231PS Z7, Z0, Z1
 	VMULPS      Z0, Z0, Z0
 	VMULPS      Z8, Z2, Z2
 	VFMADD231PS Z9, Z0, Z2
-	VSQRTPS     Z2, Z4
-	VFMADD213PS Z12, Z11, Z4
+	VSQRTPS     Z2, Z14
+	VFMADD213PS Z12, Z11, Z14
 	VMULPS      Z10, Z1, Z0
-	VDIVPS      Z4, Z0, Z0
+	VDIVPS      Z14, Z0, Z0
 	VSUBPS      Z0, Z3, Z3
 	VMOVUPS     Z1, (R10)(R13*1)
 	VMOVUPS     Z2, (R11)(R13*1)
@@ -1928,19 +1944,21 @@ updateVector:
 updateRest:
 	ADDQ        $+16, R14
 	JEQ         updateDone
-	VMOVUPS.Z   (BX)(R13*1), K1, Z0
+	VMOVUPS.Z   (DX)(R13*1), K1, Z0
 	VMOVUPS.Z   (R10)(R13*1), K1, Z1
 	VMOVUPS.Z   (R11)(R13*1), K1, Z2
 	VMOVUPS.Z   (R9)(R13*1), K1, Z3
+	VFMADD231PS Z4, Z3, Z0
+	VMULPS      Z5, Z0, Z0
 	VMULPS      Z6, Z1, Z1
 	VFMADD231PS Z7, Z0, Z1
 	VMULPS      Z0, Z0, Z0
 	VMULPS      Z8, Z2, Z2
 	VFMADD231PS Z9, Z0, Z2
-	VSQRTPS     Z2, Z4
-	VFMADD213PS Z12, Z11, Z4
+	VSQRTPS     Z2, Z14
+	VFMADD213PS Z12, Z11, Z14
 	VMULPS      Z10, Z1, Z0
-	VDIVPS      Z4, Z0, Z0
+	VDIVPS      Z14, Z0, Z0
 	VSUBPS      Z0, Z3, Z3
 	VMOVUPS     Z1, K1, (R10)(R13*1)
 	VMOVUPS     Z2, K1, (R11)(R13*1)
@@ -1949,7 +1967,7 @@ updateRest:
 updateDone:
 	ADDQ    $+24, DI
 	ADDQ    $+24, SI
-	LEAQ    (BX)(R8*4), BX
+	ADDQ    $+24, BX
 	DECQ    CX
 	JNE     row
 	LDMXCSR (SP)
@@ -2013,21 +2031,21 @@ copyDone:
 	VZEROUPPER
 	RET
 
-// func sumRowsAVX512(dst *float32, counts *uint32, n int, rows *[]float32, scales *float32, all int, dim int, acc bool)
+// func sumRowsAVX512(dst *float32, stride int, counts *uint32, n int, rows *[]float32, scales *float32, all int, dim int, acc bool)
 // Requires: AVX, AVX512F, BMI2, MMX+
-TEXT ·sumRowsAVX512(SB), NOSPLIT, $0-57
-	MOVQ  dim+48(FP), R8
+TEXT ·sumRowsAVX512(SB), NOSPLIT, $0-65
+	MOVQ  dim+56(FP), R8
 	MOVQ  R8, CX
 	ANDQ  $+15, CX
 	MOVQ  $-1, R15
 	BZHIQ CX, R15, R15
 	KMOVW R15, K1
 	MOVQ  dst+0(FP), DI
-	MOVQ  rows+24(FP), SI
-	MOVQ  counts+8(FP), BX
-	MOVQ  scales+32(FP), DX
-	MOVQ  n+16(FP), CX
-	MOVQ  all+40(FP), R11
+	MOVQ  rows+32(FP), SI
+	MOVQ  counts+16(FP), BX
+	MOVQ  scales+40(FP), DX
+	MOVQ  n+24(FP), CX
+	MOVQ  all+48(FP), R11
 
 sum:
 	MOVL (BX), R10
@@ -2061,7 +2079,7 @@ near:
 
 addVector:
 	VPXORD  Z0, Z0, Z0
-	MOVB    acc+56(FP), R15
+	MOVB    acc+64(FP), R15
 	TESTB   R15, R15
 	JEQ     addFresh
 	VMOVUPS (DI)(R13*1), Z0
@@ -2089,7 +2107,7 @@ addRest:
 	ADDQ      $+16, R14
 	JEQ       addDone
 	VPXORD    Z0, Z0, Z0
-	MOVB      acc+56(FP), R15
+	MOVB      acc+64(FP), R15
 	TESTB     R15, R15
 	JEQ       addRestFresh
 	VMOVUPS.Z (DI)(R13*1), K1, Z0
@@ -2114,7 +2132,7 @@ addDone:
 	LEAQ (DX)(R10*4), DX
 	LEAQ (R10)(R10*2), R10
 	LEAQ (SI)(R10*8), SI
-	LEAQ (DI)(R8*4), DI
+	ADDQ stride+8(FP), DI
 	ADDQ $+4, BX
 	DECQ CX
 	JNE  sum

@@ -28,7 +28,7 @@ func maxKernel(*float32, int) float32 { return 0 }
 
 func copyRowsKernel(*float32, int, *[]float32, int, int) {}
 
-func sumRowsKernel(*float32, *uint32, int, *[]float32, *float32, int, int, bool) {}
+func sumRowsKernel(*float32, int, *uint32, int, *[]float32, *float32, int, int, bool) {}
 
-func adamRowsKernel(w, state *[]float32, g *float32, n, dim int, b1, a1, b2, a2, step, root, eps float32) {
+func adamRowsKernel(w, state, g *[]float32, n, dim int, l2, scale, b1, a1, b2, a2, step, root, eps float32) {
 }

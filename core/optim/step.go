@@ -24,13 +24,13 @@ type Optimizer struct {
 	base         []int // where a full table's slots begin in at
 	sums, moves  []block
 	partial      []partial
-	at           []int32 // of a full table's slot: 1 + its place in Slots, 0 where the batch has not got it
-	scratch      []float32
-	width        int // of a row in scratch
+	at           []int32   // of a full table's slot: 1 + its place in Slots, 0 where the batch has not got it
+	zeros        []float32 // the gradient of a full table's row that the batch has not got
 	scale        float64
 	corr1, corr2 float64
 	sumBody      func(lo, hi int)
 	moveBody     func(lo, hi int)
+	touchBody    func(lo, hi int)
 }
 
 type param struct {
@@ -71,7 +71,7 @@ func New(c Config) (*Optimizer, error) {
 		return nil, fmt.Errorf("make an optimizer: %w", err)
 	}
 	o := &Optimizer{c: c, lr: c.LearningRate}
-	o.sumBody, o.moveBody = o.sumBlocks, o.moveBlocks
+	o.sumBody, o.moveBody, o.touchBody = o.sumBlocks, o.moveBlocks, o.touchRows
 	return o, nil
 }
 
@@ -120,11 +120,7 @@ func (o *Optimizer) Step(dense []Dense, rows []Rows) (l2, norm float64, err erro
 	o.corr1, o.corr2 = 1-math.Pow(o.c.Beta1, float64(o.steps)), 1-math.Pow(o.c.Beta2, float64(o.steps))
 	kernel.Parallel(len(o.moves), 1, o.moveBody)
 	if o.c.EmbeddingOptimizer != AdamName {
-		for _, r := range rows {
-			for _, s := range r.Slots {
-				r.Table.Touch(s)
-			}
-		}
+		kernel.Parallel(len(rows), 1, o.touchBody)
 	}
 	o.dense, o.rows = nil, nil
 	return l2, norm, nil
@@ -201,7 +197,6 @@ func (o *Optimizer) plan() {
 	o.moves = append(o.moves, o.sums...)
 	full := o.c.EmbeddingOptimizer == AdamName
 	slots := 0
-	o.width = 0
 	for i, r := range o.rows {
 		o.base = append(o.base, slots)
 		for lo := 0; lo < len(r.Slots); lo += rowsGrain {
@@ -215,7 +210,7 @@ func (o *Optimizer) plan() {
 			continue
 		}
 		slots += r.Table.Len()
-		o.width = max(o.width, r.Table.Dim())
+		o.zeros = resize(o.zeros, max(len(o.zeros), r.Table.Dim()))
 		for c := range r.Table.Chunks() {
 			b := block{chunkBlock, i, c, c + 1}
 			if o.c.EmbeddingL2 > 0 {
@@ -227,7 +222,6 @@ func (o *Optimizer) plan() {
 	o.partial = resize(o.partial, len(o.sums))
 	if full {
 		o.at = resize(o.at, slots)
-		o.scratch = resize(o.scratch, len(o.moves)*o.width)
 	}
 }
 
@@ -270,20 +264,22 @@ func (o *Optimizer) sumRows(b block) (p partial) {
 	r := &o.rows[b.i]
 	n, dim, l2 := uint32(r.Table.Len()), r.Table.Dim(), o.c.EmbeddingL2
 	full := o.c.EmbeddingOptimizer == AdamName
-	for i := b.lo; i < b.hi; i++ {
-		s := r.Slots[i]
+	for i, s := range r.Slots[b.lo:b.hi] {
 		if s >= n {
 			p.bad = true
 			return p
 		}
 		if full {
-			o.at[o.base[b.i]+int(s)] = int32(i + 1)
+			o.at[o.base[b.i]+int(s)] = int32(b.lo + i + 1)
 		}
+	}
+	if l2 == 0 {
+		p.norm = kernel.SumSquares(r.Grads[b.lo*dim : b.hi*dim])
+		return p
+	}
+	for i := b.lo; i < b.hi; i++ {
+		s := r.Slots[i]
 		g := r.Grads[i*dim:][:dim]
-		if l2 == 0 {
-			p.norm += kernel.SumSquares(g)
-			continue
-		}
 		w := r.Table.Row(s)[:len(g)]
 		var gg, gw float64
 		for j, x := range g {
@@ -316,46 +312,80 @@ func (o *Optimizer) moveBlocks(lo, hi int) {
 			}
 			o.move(o.c.Optimizer, w, g, s[0], s[1])
 		case chunkBlock:
-			o.moveChunk(b, o.scratch[i*o.width:])
+			o.moveChunk(b)
 		case rowsBlock:
-			r := &o.rows[b.i]
-			dim := r.Table.Dim()
-			for k := b.lo; k < b.hi; k++ {
-				o.moveRow(r.Table, r.Slots[k], r.Grads[k*dim:][:dim])
-			}
+			o.moveRows(b)
 		}
 	}
 }
+
+// rowsListed is how many rows are moved in one call of a kernel.
+const rowsListed = 128
 
 // moveChunk moves every row of a full table's chunk: those of the batch by their gradient, the others by the regulariser's alone.
-func (o *Optimizer) moveChunk(b block, scratch []float32) {
+func (o *Optimizer) moveChunk(b block) {
+	var w, state, grads [rowsListed][]float32
 	r := &o.rows[b.i]
 	t := r.Table
-	dim := t.Dim()
+	dim, zeros := t.Dim(), o.zeros[:t.Dim()]
 	first := b.lo * table.ChunkRows
-	at := o.at[o.base[b.i]+first:]
-	for i := range min(table.ChunkRows, t.Len()-first) {
-		g := scratch[:dim]
-		if k := int(at[i]); k > 0 {
-			g = r.Grads[(k-1)*dim:][:dim]
-			at[i] = 0
-		} else {
-			clear(g)
+	at := o.at[o.base[b.i]+first:][:min(table.ChunkRows, t.Len()-first)]
+	for slot := first; len(at) > 0; slot += rowsListed {
+		n := min(rowsListed, len(at))
+		for i, k := range at[:n] {
+			s := uint32(slot + i)
+			w[i], state[i], grads[i] = t.Row(s), t.State(s), zeros
+			if k > 0 {
+				grads[i] = r.Grads[int(k-1)*dim:][:dim]
+			}
 		}
-		o.moveRow(t, uint32(first+i), g)
+		clear(at[:n])
+		o.moveListed(w[:n], state[:n], grads[:n], dim)
+		at = at[n:]
 	}
 }
 
-func (o *Optimizer) moveRow(t *table.Table, slot uint32, g []float32) {
-	w, s, l2, scale := t.Row(slot)[:len(g)], t.State(slot), float32(o.c.EmbeddingL2), float32(o.scale)
-	for j, x := range g {
-		g[j] = scale * (x + l2*w[j])
+// moveRows moves rows of the batch.
+func (o *Optimizer) moveRows(b block) {
+	var w, state, grads [rowsListed][]float32
+	r := &o.rows[b.i]
+	t, dim := r.Table, r.Table.Dim()
+	for lo := b.lo; lo < b.hi; lo += rowsListed {
+		n := min(rowsListed, b.hi-lo)
+		for i, s := range r.Slots[lo : lo+n] {
+			w[i], state[i], grads[i] = t.Row(s), t.State(s), r.Grads[(lo+i)*dim:][:dim]
+		}
+		o.moveListed(w[:n], state[:n], grads[:n], dim)
 	}
-	half := len(s)
-	if half > len(w) {
-		half = len(w)
+}
+
+// touchRows marks the rows of whole tables as changed: marks of one table share words.
+func (o *Optimizer) touchRows(lo, hi int) {
+	for _, r := range o.rows[lo:hi] {
+		for _, s := range r.Slots {
+			r.Table.Touch(s)
+		}
 	}
-	o.move(o.c.EmbeddingOptimizer, w, g, s[:half], s[half:])
+}
+
+// moveListed applies the rule of the rows to their weights, states and gradients, to which the regulariser's is still to be added.
+func (o *Optimizer) moveListed(w, state, grads [][]float32, dim int) {
+	l2, scale, eps := float32(o.c.EmbeddingL2), float32(o.scale), o.c.eps(o.c.EmbeddingOptimizer)
+	switch o.c.EmbeddingOptimizer {
+	case SparseAdamName: // torch.optim.SparseAdam adds ε before the second moment's correction, so it is corrected with it
+		eps /= math.Sqrt(o.corr2)
+		fallthrough
+	case AdamName:
+		kernel.AdamRows(w, state, grads, dim, l2, scale, o.lr, o.c.Beta1, o.c.Beta2, eps, o.corr1, o.corr2)
+		return
+	}
+	for i, g := range grads {
+		x := w[i][:len(g)]
+		for j, v := range g {
+			g[j] = scale * (v + l2*x[j])
+		}
+		o.move(o.c.EmbeddingOptimizer, x, g, state[i], nil)
+	}
 }
 
 // move applies one optimizer's rule to weights w with gradient g and states a and b.
@@ -371,8 +401,6 @@ func (o *Optimizer) move(optimizer string, w, g, a, b []float32) {
 			a[i] += x * x
 			w[i] -= lr * x / (float32(math.Sqrt(float64(a[i]))) + e)
 		}
-	case SparseAdamName: // torch.optim.SparseAdam adds ε before the second moment's correction, so it is corrected with it
-		kernel.Adam(w, a, b, g, o.lr, o.c.Beta1, o.c.Beta2, eps/math.Sqrt(o.corr2), o.corr1, o.corr2)
 	default:
 		kernel.Adam(w, a, b, g, o.lr, o.c.Beta1, o.c.Beta2, eps, o.corr1, o.corr2)
 	}

@@ -102,8 +102,8 @@ func (w *vector) copyRows() {
 
 // sumRows writes the scatter-add turned round: each sum is formed in registers and written once, its terms in their order.
 func (w *vector) sumRows() {
-	w.rowFunction("sumRows", "writes n sums of dim elements to dst: of as many rows, each times its scale, as counts says, at least one. With acc they are added to dst.",
-		"func(dst *float32, counts *uint32, n int, rows *[]float32, scales *float32, all int, dim int, acc bool)",
+	w.rowFunction("sumRows", "writes n sums of dim elements to dst, stride bytes apart: of as many rows, each times its scale, as counts says, at least one. With acc they are added to dst.",
+		"func(dst *float32, stride int, counts *uint32, n int, rows *[]float32, scales *float32, all int, dim int, acc bool)",
 		map[string]reg.GPPhysical{"dst": reg.RDI, "rows": reg.RSI, "scales": reg.RDX, "counts": reg.RBX})
 	c := w.c
 	c.Load(c.Param("all"), reg.R11)
@@ -149,20 +149,27 @@ func (w *vector) sumRows() {
 	c.LEAQ(operand.Mem{Base: reg.RDX, Index: reg.R10, Scale: 4}, reg.RDX)
 	c.LEAQ(operand.Mem{Base: reg.R10, Index: reg.R10, Scale: 2}, reg.R10)
 	c.LEAQ(operand.Mem{Base: reg.RSI, Index: reg.R10, Scale: 8}, reg.RSI)
-	c.LEAQ(operand.Mem{Base: reg.RDI, Index: reg.R8, Scale: 4}, reg.RDI)
+	stride, err := c.Param("stride").Resolve()
+	if err != nil {
+		panic(err)
+	}
+	c.ADDQ(stride.Addr, reg.RDI)
 	c.ADDQ(operand.I32(4), reg.RBX)
 	c.DECQ(reg.RCX)
 	c.JNE(operand.LabelRef("sum"))
 	w.end()
 }
 
-// updateRows writes an optimizer's step over rows of weights whose state lies elsewhere, states numbers for each weight; body has the
-// gradient, the weights and the states in registers 0, 3, 1 and 2 and leaves the new ones there.
+// updateRows writes an optimizer's step over rows of weights whose states and gradients lie elsewhere, states numbers for each weight; body has
+// the gradient, the regulariser's added and all scaled, the weights and the states in registers 0, 3, 1 and 2 and leaves the new ones there.
 func (w *vector) updateRows(name, formula, parameters string, states int, constants []string, body func()) {
-	w.rowFunction(name+"Rows", formula, "func(w, state *[]float32, grad *float32, n, dim int, "+parameters+" float32)",
+	w.rowFunction(name+"Rows", formula+" grad stands for scale·(grad + l2·w).", "func(w, state, grad *[]float32, n, dim int, l2, scale, "+parameters+" float32)",
 		map[string]reg.GPPhysical{"w": reg.RDI, "state": reg.RSI, "grad": reg.RBX})
 	c := w.c
 	w.flushTiny()
+	const l2, scale = 4, 5
+	w.broadcast("l2", l2)
+	w.broadcast("scale", scale)
 	for i, p := range constants {
 		w.broadcast(p, firstConstant+i)
 	}
@@ -171,17 +178,21 @@ func (w *vector) updateRows(name, formula, parameters string, states int, consta
 	c.JLE(operand.LabelRef("near"))
 	w.ask("askWeights", reg.RDI, 1)
 	w.ask("askState", reg.RSI, states)
+	w.ask("askGradient", reg.RBX, 1)
 	c.Label("near")
 	c.MOVQ(at(reg.RDI), reg.R9)
 	c.MOVQ(at(reg.RSI), reg.R10)
+	c.MOVQ(at(reg.RBX), reg.RDX)
 	c.LEAQ(operand.Mem{Base: reg.R10, Index: reg.R8, Scale: 4}, reg.R11)
 	w.eachVector("update", func(masked bool) {
-		w.load(c, offset(reg.RBX), w.v(0), masked)
+		w.load(c, offset(reg.RDX), w.v(0), masked)
 		w.load(c, offset(reg.R10), w.v(1), masked)
 		if states == 2 {
 			w.load(c, offset(reg.R11), w.v(2), masked)
 		}
 		w.load(c, offset(reg.R9), w.v(3), masked)
+		c.VFMADD231PS(w.v(l2), w.v(3), w.v(0))
+		c.VMULPS(w.v(scale), w.v(0), w.v(0))
 		body()
 		w.store(c, w.v(1), offset(reg.R10), masked)
 		if states == 2 {
@@ -189,9 +200,9 @@ func (w *vector) updateRows(name, formula, parameters string, states int, consta
 		}
 		w.store(c, w.v(3), offset(reg.R9), masked)
 	})
-	c.ADDQ(operand.I32(sliceSize), reg.RDI)
-	c.ADDQ(operand.I32(sliceSize), reg.RSI)
-	c.LEAQ(operand.Mem{Base: reg.RBX, Index: reg.R8, Scale: 4}, reg.RBX)
+	for _, list := range []reg.GPPhysical{reg.RDI, reg.RSI, reg.RBX} {
+		c.ADDQ(operand.I32(sliceSize), list)
+	}
 	c.DECQ(reg.RCX)
 	c.JNE(operand.LabelRef("row"))
 	c.LDMXCSR(w.control)
@@ -230,7 +241,7 @@ func (w *vector) update(name, formula, parameters string, states int, constants 
 	w.end()
 }
 
-// firstConstant is the register of an update's first constant; those before are the operands' and two for scratch.
+// firstConstant is the register of an update's first constant; those before are the operands', the regulariser's factor and the gradient's scale.
 const firstConstant = 6
 
 // optimizers writes the updates in both forms.
@@ -241,11 +252,11 @@ func (w *vector) optimizers() {
 	}
 }
 
-// adam spoils register 4.
+// adam is the body of an update; it uses register 14 besides.
 func (w *vector) adam() {
 	const b1, a1, b2, a2, step, root, eps = 6, 7, 8, 9, 10, 11, 12
 	c := w.c
-	g, m, v, x, t := w.v(0), w.v(1), w.v(2), w.v(3), w.v(4)
+	g, m, v, x, t := w.v(0), w.v(1), w.v(2), w.v(3), w.v(14)
 	c.VMULPS(w.v(b1), m, m)
 	c.VFMADD231PS(w.v(a1), g, m)
 	c.VMULPS(g, g, g)

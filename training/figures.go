@@ -76,6 +76,14 @@ func figuresOf(s *features.Schema, rows []*metric.Rows) Figures {
 	return f
 }
 
+// undefinedFigures are those of no rows.
+func undefinedFigures() (t TaskFigures) {
+	for _, f := range t.metrics() {
+		*f = Figure(math.NaN())
+	}
+	return t
+}
+
 // meanFigures averages each metric.
 func meanFigures(each []TaskFigures) (mean TaskFigures) {
 	for i := range each {
@@ -118,4 +126,5 @@ type Result struct {
 
 	monitor float64 // of the best epoch
 	curve   []EpochFigures
+	paused  bool // at PauseAfter
 }

@@ -29,11 +29,13 @@ type Options struct {
 	Overwrite bool
 	Init      *models.Checkpoint // weights and statistics to start from; nil: from nothing
 	SkipBad   int64              // unusable rows tolerated over all files
-	SaveEvery time.Duration      // how often state is saved within an epoch; 0: at the end of epochs only
-	Threads   int                // told in the report
-	Command   string             // told in the report
-	Observer  Observer           // nil: nobody watches
-	Now       func() time.Time
+	// PauseAfter ends Train after so many epochs in all with the state saved, for Resume to go on later; 0: never.
+	PauseAfter int
+	SaveEvery  time.Duration // how often state is saved within an epoch; 0: at the end of epochs only
+	Threads    int           // told in the report
+	Command    string        // told in the report
+	Observer   Observer      // nil: nobody watches
+	Now        func() time.Time
 }
 
 // Portion is where validation or test rows come from: files of their own, or a share of the training files.

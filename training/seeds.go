@@ -96,22 +96,30 @@ func meanTasks(runs []Result) map[string]TaskFigures {
 	return tasks
 }
 
-// keep puts the best run's checkpoint and report where a single run has them.
-func (r *SeedsResult) keep(o Options, from string) error {
+// keepCheckpoint copies a run's checkpoint to where a single run has it.
+func keepCheckpoint(from, out string) error {
 	s, err := snapshot.Open(filepath.Join(from, checkpointFolder))
 	if err != nil {
-		return err
+		return fmt.Errorf("keep the best run: %w", err)
 	}
 	var parts []snapshot.Part
 	for _, p := range s.Manifest.Parts {
 		part, err := s.Part(p.Name)
 		if err != nil {
-			return err
+			return fmt.Errorf("keep the best run: %w", err)
 		}
 		parts = append(parts, *part)
 	}
-	if _, err := snapshot.Write(filepath.Join(o.Out, checkpointFolder), s.Manifest, parts); err != nil {
+	if _, err := snapshot.Write(filepath.Join(out, checkpointFolder), s.Manifest, parts); err != nil {
 		return fmt.Errorf("keep the best run: %w", err)
+	}
+	return nil
+}
+
+// keep puts the best run's checkpoint and report where a single run has them.
+func (r *SeedsResult) keep(o Options, from string) error {
+	if err := keepCheckpoint(from, o.Out); err != nil {
+		return err
 	}
 	page, err := os.ReadFile(filepath.Join(from, reportFile))
 	if err != nil {

@@ -43,11 +43,25 @@ func train(ctx context.Context, o Options, clear func() error) (*Result, error) 
 		return nil, err
 	}
 	for !r.state.Done {
+		if o.PauseAfter > 0 && r.state.Epoch >= o.PauseAfter {
+			return r.pause(), nil
+		}
 		if err := r.epoch(ctx); err != nil {
 			return nil, err
 		}
 	}
 	return r.finish(ctx)
+}
+
+// pause is how a run stands that will go on later from its saved state: no figures but those of the validations so far.
+func (r *run) pause() *Result {
+	s := &r.state
+	out := &Result{BestEpoch: s.Best, Epochs: s.Epoch, Rows: s.Total, Split: "valid", Seed: r.Seed, curve: s.Curve, monitor: math.Inf(-1), paused: true}
+	if s.Best > 0 {
+		best := s.Curve[s.Best-1]
+		out.Figures, out.Valid, out.monitor = best.Valid, best.Valid.AUC, float64(best.Monitor)
+	}
+	return out
 }
 
 // run is a training under way.

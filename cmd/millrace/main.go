@@ -25,6 +25,7 @@ var commands = []func() *cobra.Command{
 	inspectCommand,
 	trainCommand,
 	evalCommand,
+	searchCommand,
 	predictCommand,
 	compareCommand,
 	serveCommand,

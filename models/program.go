@@ -123,7 +123,11 @@ type assembly struct {
 
 // assemble builds the graph with its loss.
 func (p *Program) assemble(dtype graph.DType) (*assembly, error) {
-	a := &assembly{net: nn.New(dtype, p.seed)}
+	return p.assembleIn(nn.New(dtype, p.seed))
+}
+
+func (p *Program) assembleIn(net *nn.Net) (*assembly, error) {
+	a := &assembly{net: net}
 	var modelErr error
 	err := graph.Build(func() {
 		if a.logits, modelErr = p.spec.Model.Build(a.net, p.schema); modelErr != nil {

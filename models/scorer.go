@@ -49,7 +49,9 @@ type Scorer struct {
 
 // NewScorer returns a scorer with plans and buffers of its own.
 func (p *Program) NewScorer() (*Scorer, error) {
-	a, err := p.assemble(graph.Float32)
+	net := nn.New(graph.Float32, p.seed)
+	net.Scoring = true
+	a, err := p.assembleIn(net)
 	if err != nil {
 		return nil, err
 	}

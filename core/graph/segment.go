@@ -247,16 +247,7 @@ func segmentSoftmax[T kernel.Float](s *segments, scale float64) runner {
 			if lo == hi {
 				continue
 			}
-			ab, yb := a[lo:hi], y[lo:hi]
-			top := math.Inf(-1)
-			for _, v := range ab {
-				top = max(top, scale*float64(v))
-			}
-			for t, v := range ab {
-				yb[t] = T(scale*float64(v) - top)
-			}
-			kernel.Exp(yb, yb)
-			kernel.Scale(T(1/kernel.Sum(yb)), yb)
+			softmaxOf(y[lo:hi], a[lo:hi], scale)
 		}
 	}
 	return func(in, out []*Tensor) {
@@ -264,6 +255,19 @@ func segmentSoftmax[T kernel.Float](s *segments, scale float64) runner {
 		n := len(s.offsets()) - 1
 		kernel.Parallel(n, segmentGrain(n, 8*len(a)), part)
 	}
+}
+
+// softmaxOf sets y to the softmax of scale·a.
+func softmaxOf[T kernel.Float](y, a []T, scale float64) {
+	top := math.Inf(-1)
+	for _, v := range a {
+		top = max(top, scale*float64(v))
+	}
+	for t, v := range a {
+		y[t] = T(scale*float64(v) - top)
+	}
+	kernel.Exp(y, y)
+	kernel.Scale(T(1/kernel.Sum(y)), y)
 }
 
 // segmentSoftmaxGrad: (y, dy) → da = scale·y·(dy − Σ y·dy).

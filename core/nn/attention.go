@@ -17,7 +17,11 @@ type AttentionSpec struct {
 
 // AttentionUnit adds DIN's attention pooling over behaviours: candidate q [B, H], behaviours k [T, H] → [B, H] (KDD 2018, section 4.3).
 // The scores are a tower over [q; k; q−k; q∘k] that ends in one unit, called name/out; hidden layer i is name/i, the first computed by graph.AttentionInput.
+// In a net for scoring all of it is one operation where the activations allow.
 func (n *Net) AttentionUnit(name string, q, k *graph.Node, r *graph.Ragged, s AttentionSpec) *graph.Node {
+	if act, ok := fused(s.Activation); ok && n.Scoring && len(s.Hidden) < graph.MaxUnitLayers {
+		return n.fusedUnit(name, q, k, r, s, act)
+	}
 	scores := n.AttentionScores(name, q, k, r, s)
 	return graph.SegmentWeightedSum(scores, k, r)
 }
@@ -58,4 +62,23 @@ func (n *Net) attentionInput(name string, q, k *graph.Node, r *graph.Ragged, out
 	w := n.Param(name+"/weight", 4*q.Cols, out, XavierNormal())
 	b := n.Param(name+"/bias", 1, out, Zeros())
 	return graph.AttentionInputAct(q, k, w, b, r, act)
+}
+
+// fusedUnit is AttentionUnit in one operation, over the same parameters.
+func (n *Net) fusedUnit(name string, q, k *graph.Node, r *graph.Ragged, s AttentionSpec, act graph.Activation) *graph.Node {
+	var layers []graph.UnitLayer
+	in := 4 * q.Cols
+	add := func(layer string, out int, act graph.Activation) {
+		layers = append(layers, graph.UnitLayer{W: n.Param(layer+"/weight", in, out, XavierNormal()), B: n.Param(layer+"/bias", 1, out, Zeros()), Act: act})
+		in = out
+	}
+	for i, out := range s.Hidden {
+		add(fmt.Sprintf("%s/%d", name, i), out, act)
+	}
+	add(name+"/out", 1, graph.Identity)
+	scale := s.Scale
+	if scale == 0 {
+		scale = 1
+	}
+	return graph.AttentionUnit(q, k, layers, r, s.Softmax, scale)
 }

@@ -1,6 +1,7 @@
 package nn
 
 import (
+	"fmt"
 	"math"
 	"slices"
 	"strings"
@@ -271,4 +272,55 @@ func TestStepOfDINAllocatesNothing(t *testing.T) {
 	if allocs := testing.AllocsPerRun(20, run); allocs != 0 {
 		t.Errorf("%v allocations a step", allocs)
 	}
+}
+
+// The unit that scores in one operation gives what the unit that trains gives, over ragged and over shared behaviours.
+func TestScoringUnitIsTheTrainingUnit(t *testing.T) {
+	f := func(s AttentionSpec, shared bool, offsets []int32) {
+		t.Helper()
+		batch, rows := len(offsets)-1, int(offsets[len(offsets)-1])
+		if shared {
+			batch = 5
+		}
+		pooled := func(scoring bool) []float64 {
+			n := New(graph.Float64, 3)
+			n.Scoring = scoring
+			q := n.Graph.Input("q", 4)
+			k, r := n.EmbedSequence("emb", []EmbedField{{Field: "items", Table: "item"}}, 4)
+			v := n.AttentionUnit("a", q, k, r, s)
+			p, err := n.Graph.Compile(v)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, x := range n.Params {
+				for i := range x.Value.F64 {
+					x.Value.F64[i] += 0.1 * float64(i%7)
+				}
+			}
+			n.Bind(p)
+			p.Bind(q, fill(graph.Float64, 1, batch, 4))
+			p.Bind(k, fill(graph.Float64, 2, rows, 4))
+			if shared {
+				p.BindShared(r, batch, rows)
+			} else {
+				p.BindOffsets(r, offsets)
+			}
+			if err := p.Run(); err != nil {
+				t.Fatal(err)
+			}
+			return p.Value(v).F64
+		}
+		near(t, fmt.Sprintf("%+v, shared %v", s, shared), pooled(true), pooled(false), 1e-12)
+	}
+	ragged, one := []int32{0, 3, 3, 4, 40, 46}, []int32{0, 17}
+	for _, softmax := range []bool{false, true} {
+		for _, hidden := range [][]int{nil, {5}, {5, 3}, {20, 15, 3}} {
+			for _, act := range []string{"sigmoid", "relu", "tanh"} {
+				f(AttentionSpec{Hidden: hidden, Activation: act, Softmax: softmax, Scale: 0.5}, false, ragged)
+				f(AttentionSpec{Hidden: hidden, Activation: act, Softmax: softmax}, true, one)
+			}
+		}
+	}
+	f(AttentionSpec{Hidden: []int{5}, Activation: "dice"}, false, ragged)
+	f(AttentionSpec{Hidden: []int{5}, Activation: "sigmoid"}, true, []int32{0, 0})
 }

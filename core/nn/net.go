@@ -23,6 +23,9 @@ type Net struct {
 	Lookups []*Lookup
 	Dense   []*Dense
 
+	// Scoring tells layers that nobody will ask for gradients: they may add operations that have none, over the same parameters.
+	Scoring bool
+
 	// PReLUSlope is the initial slope of the PReLU layers built from now on: 0.1 as in FuxiCTR. DIN's authors start at 0, PyTorch at 0.25.
 	PReLUSlope float64
 

@@ -40,8 +40,9 @@ func steps(b *testing.B, n *Net, loss *graph.Node, rows int, inputs map[*graph.N
 }
 
 // benchDIN is DIN with user, item and category of 16, unit 80-40 sigmoid, tower 200-80 PReLU.
-func benchDIN() (n *Net, user, item, history, z *graph.Node, r *graph.Ragged) {
+func benchDIN(scoring bool) (n *Net, user, item, history, z *graph.Node, r *graph.Ragged) {
 	n = New(graph.Float32, 1)
+	n.Scoring = scoring
 	user = n.Embed("emb", []EmbedField{{Field: "user", Table: "user"}}, 16)
 	item = n.Embed("emb", []EmbedField{{Field: "item", Table: "item"}, {Field: "category", Table: "category"}}, 16)
 	history, r = n.EmbedSequence("emb", []EmbedField{{Field: "items", Table: "item"}, {Field: "categories", Table: "category"}}, 16)
@@ -53,7 +54,7 @@ func benchDIN() (n *Net, user, item, history, z *graph.Node, r *graph.Ragged) {
 // BenchmarkStepDIN is a step over ragged histories: lengths geometric with mean 10, cut at 100; batch 1024.
 func BenchmarkStepDIN(b *testing.B) {
 	const batch = 1024
-	n, user, item, history, z, r := benchDIN()
+	n, user, item, history, z, r := benchDIN(false)
 	y := n.Graph.Input("y", 1)
 	loss := graph.BCEWithLogits(z, y, nil)
 	rng := rand.New(rand.NewPCG(1, 1))
@@ -77,7 +78,7 @@ func BenchmarkScoreDIN(b *testing.B) {
 	for _, size := range [][2]int{{200, 100}, {200, 10}, {1, 100}} {
 		candidates, length := size[0], size[1]
 		b.Run(fmt.Sprintf("%dx%d", candidates, length), func(b *testing.B) {
-			n, user, item, history, z, r := benchDIN()
+			n, user, item, history, z, r := benchDIN(true)
 			p, err := n.Graph.Compile(z)
 			if err != nil {
 				b.Fatal(err)

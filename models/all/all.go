@@ -2,10 +2,12 @@
 package all
 
 import (
+	_ "github.com/millrace/millrace/models/deepfm"   // DeepFM
 	_ "github.com/millrace/millrace/models/din"      // DIN
 	_ "github.com/millrace/millrace/models/dnn"      // DNN
 	_ "github.com/millrace/millrace/models/finalmlp" // FinalMLP, DualMLP
 	_ "github.com/millrace/millrace/models/fm"       // FM
 	_ "github.com/millrace/millrace/models/fwfm"     // FwFM
 	_ "github.com/millrace/millrace/models/lr"       // LR
+	_ "github.com/millrace/millrace/models/widedeep" // Wide&Deep
 )

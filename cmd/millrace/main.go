@@ -28,6 +28,7 @@ var commands = []func() *cobra.Command{
 	searchCommand,
 	predictCommand,
 	compareCommand,
+	offpolicyCommand,
 	serveCommand,
 	streamCommand,
 	simulateCommand,
@@ -82,7 +83,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 
 // listFlags take several values, each after the other: --train A B C is --train A --train B --train C. A subcommand's own arguments come before its flags.
 var (
-	listFlags    = []string{"--train", "--valid", "--test", "--data"}
+	listFlags    = []string{"--train", "--valid", "--test", "--data", "--target-data"}
 	listCommands = []string{"train", "eval", "predict", "compare", "offpolicy", "explain", "search"}
 )
 

@@ -76,17 +76,20 @@ func (o *OffPolicy) SNIPS() Estimate {
 	return o.around(wr/w, w, func(i int) float64 { return o.weight[i] * (o.reward[i] - wr/w) })
 }
 
-// Direct is the mean of the reward model under the target policy; its interval knows nothing of the model's own error.
-func (o *OffPolicy) Direct() Estimate { return o.mean(func(i int) float64 { return o.model[i] }) }
+// Direct is the mean of the reward model under the target policy; its error, mostly that of the model, is not known.
+func (o *OffPolicy) Direct() Estimate {
+	nan := math.NaN()
+	return Estimate{o.mean(func(i int) float64 { return o.model[i] }).Value, nan, nan, nan}
+}
 
 // DoublyRobust is the mean of q̄ + w·(r − q) (Dudík, Langford and Li 2011): right when the propensities or the reward model are. The reward model must not have seen the choice itself.
 func (o *OffPolicy) DoublyRobust() Estimate {
 	return o.mean(func(i int) float64 { return o.residual[i] })
 }
 
-// MeanWeight is 1 but for chance where the logging policy chooses everything that the target policy does; MaxWeight is the largest weight, and Effective how many unweighted choices carry as much (Kish 1965).
-func (o *OffPolicy) MeanWeight() float64 {
-	return o.mean(func(i int) float64 { return o.weight[i] }).Value
+// MeanWeight is the weights' mean: 1 but for chance where the propensities are right and the logging policy chooses everything that the target policy does.
+func (o *OffPolicy) MeanWeight() Estimate {
+	return o.mean(func(i int) float64 { return o.weight[i] })
 }
 
 // MaxWeight is the largest weight, after clipping; NaN where there is none.
@@ -97,7 +100,7 @@ func (o *OffPolicy) MaxWeight() float64 {
 	return slices.Max(o.weight)
 }
 
-// Effective is (Σ w)² / Σ w².
+// Effective is how many unweighted choices carry as much as the weighted ones, (Σ w)² / Σ w² (Kish 1965).
 func (o *OffPolicy) Effective() float64 {
 	var sum, squares float64
 	for _, w := range o.weight {

@@ -22,7 +22,7 @@ func TestOffPolicyByHand(t *testing.T) {
 	near(t, "SNIPS", o.SNIPS().Value, 1.5/3.5, 1e-15)
 	near(t, "DR", o.DoublyRobust().Value, .4+(.5*.5-2*.5+.5)/3, 1e-15)
 	near(t, "direct", o.Direct().Value, .4, 1e-15)
-	near(t, "mean weight", o.MeanWeight(), 3.5/3, 1e-15)
+	near(t, "mean weight", o.MeanWeight().Value, 3.5/3, 1e-15)
 	near(t, "largest weight", o.MaxWeight(), 2, 0)
 	near(t, "effective choices", o.Effective(), 3.5*3.5/(.25+4+1), 1e-14)
 	near(t, "IPS error", o.IPS().StdErr, math.Sqrt((0+.25+.25)/2/3), 1e-15) // w·r is 0.5, 0, 1

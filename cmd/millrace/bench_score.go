@@ -4,18 +4,22 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"os"
 	"runtime"
+	"slices"
 	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/millrace/millrace/core/kernel"
+	"github.com/millrace/millrace/core/snapshot"
 	"github.com/millrace/millrace/features"
 	"github.com/millrace/millrace/models"
 )
 
 // The model that is measured: DIN over item and category of 16 each, attention unit 80-40 sigmoid with softmax, tower 200-80 PReLU.
+// Its rows are drawn wide, so that scores differ from one candidate to the next.
 const (
 	dinSchema = `
 user: user
@@ -29,7 +33,7 @@ fields:
   - {name: hist_category, type: sequence, shares: category, from: history, max: 100}
 `
 	dinModel = "model: DIN\nembedding_dim: 16\ndnn_hidden_units: [200, 80]\ndnn_activations: prelu\nattention_hidden_units: [80, 40]\n" +
-		"attention_hidden_activations: sigmoid\ndin_use_softmax: true\nembedding_optimizer: sparse_adam\n"
+		"attention_hidden_activations: sigmoid\ndin_use_softmax: true\nembedding_optimizer: sparse_adam\nembedding_initializer_std: 0.5\n"
 )
 
 // dinSizes are how many rows the tables have.
@@ -58,6 +62,7 @@ type scoreSpeed struct {
 
 func benchScoreCommand() *cobra.Command {
 	var f benchFlags
+	var write string
 	c := &cobra.Command{
 		Use:   "score",
 		Short: "Requests to DIN: one user's candidates with one history",
@@ -67,12 +72,13 @@ func benchScoreCommand() *cobra.Command {
 		Args:    cobra.NoArgs,
 	}
 	f.add(c, []int{1}, 7, 60*time.Millisecond, "least duration of a repetition")
+	c.Flags().StringVar(&write, "write", "", "write weights, requests and scores to this safetensors file, for another runtime to compare with")
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		if err := f.check(); err != nil {
 			return err
 		}
 		printMachine(c.ErrOrStderr())
-		r, err := benchScore(c.Context(), &f)
+		r, err := benchScore(c.Context(), &f, write)
 		if err != nil {
 			return err
 		}
@@ -88,7 +94,7 @@ func benchScoreCommand() *cobra.Command {
 	return c
 }
 
-func benchScore(ctx context.Context, f *benchFlags) (*scoreFigures, error) {
+func benchScore(ctx context.Context, f *benchFlags, write string) (*scoreFigures, error) {
 	defer kernel.SetThreads(0)
 	program, err := benchProgram(dinSchema, dinModel)
 	if err != nil {
@@ -107,6 +113,7 @@ func benchScore(ctx context.Context, f *benchFlags) (*scoreFigures, error) {
 		return nil, err
 	}
 	r := &scoreFigures{}
+	exchange := tablesAndDense(trainer)
 	for _, threads := range f.threads {
 		kernel.SetThreads(threads)
 		for _, q := range requests {
@@ -125,13 +132,60 @@ func benchScore(ctx context.Context, f *benchFlags) (*scoreFigures, error) {
 			if err != nil {
 				return nil, err
 			}
+			if threads == f.threads[0] {
+				exchange = append(exchange, q.tensors(batch, out[0])...)
+			}
 			r.Score = append(r.Score, scoreSpeed{
 				Model: "din", Candidates: q.candidates, Behaviours: q.behaviours, Threads: threads,
 				FastestMS: t.Seconds() * 1e3, PerSecond: float64(q.candidates) / t.Seconds(), Allocations: n,
 			})
 		}
 	}
-	return r, nil
+	if write == "" {
+		return r, nil
+	}
+	return r, writeTensors(write, exchange)
+}
+
+// tablesAndDense are the model's weights: tables with the row of id i at i, the unknown row at 0, and the dense tensors under their names.
+func tablesAndDense(t *models.Trainer) []snapshot.Tensor {
+	out := t.Step.Dense()
+	for _, name := range models.SortedNames(t.Tables) {
+		tab := t.Tables[name]
+		var rows []float32
+		for id := range uint64(tab.Len()) {
+			rows = append(rows, tab.Row(tab.Find(id))...)
+		}
+		out = append(out, snapshot.NewTensor(name, rows, tab.Len(), tab.Dim()))
+	}
+	return out
+}
+
+// tensors are the request's ids, field by field, and the scores they got.
+func (q request) tensors(b *features.Batch, scores []float32) []snapshot.Tensor {
+	name := fmt.Sprintf("%dx%d/", q.candidates, q.behaviours)
+	ids := func(field string, column, n int) snapshot.Tensor {
+		return snapshot.NewTensor(name+field, slices.Clone(b.Columns[column].IDs[:n]), n)
+	}
+	return []snapshot.Tensor{
+		ids("user", 0, 1), ids("item", 1, q.candidates), ids("category", 2, q.candidates), ids("hist_item", 3, q.behaviours), ids("hist_category", 4, q.behaviours),
+		snapshot.NewTensor(name+"scores", slices.Clone(scores), len(scores)),
+	}
+}
+
+func writeTensors(path string, tensors []snapshot.Tensor) error {
+	f, err := os.Create(path)
+	if err != nil {
+		return fmt.Errorf("write weights and scores: %w", err)
+	}
+	if err := snapshot.EncodeTensors(f, tensors, nil); err != nil {
+		f.Close()
+		return fmt.Errorf("write %s: %w", path, err)
+	}
+	if err := f.Close(); err != nil {
+		return fmt.Errorf("write %s: %w", path, err)
+	}
+	return nil
 }
 
 // batch has the request's rows: one user and history, candidates drawn uniformly.

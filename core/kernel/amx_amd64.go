@@ -4,11 +4,11 @@
 
 package kernel
 
-// splitTileAMX writes steps tiles of both + first + zero rows. A row is made of lanes0 elements at src and lanes1 at src + second;
-// the rows after the first both have nothing at src + second, and the last zero rows nothing at all. Strides are in bytes.
+// splitRowsAMX writes outer times inner rows of tiles. A row is made of lanes0 elements at src and lanes1 at src + second, and
+// zeros. Strides are in bytes.
 //
 //go:noescape
-func splitTileAMX(dst *byte, dstStep int, src *float32, row int, second int, step int, steps int, both int, first int, zero int, lanes0 int, lanes1 int)
+func splitRowsAMX(dst *byte, dstOuter int, dstInner int, src *float32, srcOuter int, srcInner int, second int, outer int, inner int, lanes0 int, lanes1 int)
 
 // gemmTiles2x2AMX multiplies 2 row tiles of A, split, by blocks blocks of 2 column tiles of B, steps steps of 32 each.
 //

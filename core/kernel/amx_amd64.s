@@ -4,14 +4,14 @@
 
 #include "textflag.h"
 
-// func splitTileAMX(dst *byte, dstStep int, src *float32, row int, second int, step int, steps int, both int, first int, zero int, lanes0 int, lanes1 int)
+// func splitRowsAMX(dst *byte, dstOuter int, dstInner int, src *float32, srcOuter int, srcInner int, second int, outer int, inner int, lanes0 int, lanes1 int)
 // Requires: AVX, AVX512F, BMI2
-TEXT ·splitTileAMX(SB), NOSPLIT, $0-96
-	MOVQ         lanes0+80(FP), AX
+TEXT ·splitRowsAMX(SB), NOSPLIT, $0-88
+	MOVQ         lanes0+72(FP), AX
 	MOVQ         $-1, R11
 	BZHIQ        AX, R11, R11
 	KMOVW        R11, K1
-	MOVQ         lanes1+88(FP), AX
+	MOVQ         lanes1+80(FP), AX
 	MOVQ         $-1, R11
 	BZHIQ        AX, R11, R11
 	KMOVW        R11, K2
@@ -20,95 +20,51 @@ TEXT ·splitTileAMX(SB), NOSPLIT, $0-96
 	MOVL         $0xffff0000, AX
 	VPBROADCASTD AX, Z31
 	MOVQ         dst+0(FP), DI
-	MOVQ         src+16(FP), SI
-	MOVQ         row+24(FP), R8
-	MOVQ         second+32(FP), R9
-	MOVQ         steps+48(FP), CX
+	MOVQ         src+24(FP), SI
+	MOVQ         srcInner+40(FP), R8
+	MOVQ         second+48(FP), R9
+	MOVQ         dstInner+16(FP), R10
+	MOVQ         outer+56(FP), CX
 
-step:
-	MOVQ  SI, R11
-	MOVQ  DI, R12
-	MOVQ  both+56(FP), R10
-	TESTQ R10, R10
-	JEQ   both_end
+outer:
+	MOVQ SI, R11
+	MOVQ DI, R12
+	MOVQ inner+64(FP), R13
 
-both_loop:
+inner:
 	VMOVUPS.Z (R11), K1, Z0
-	VMOVUPS.Z (R11)(R9*1), K2, Z6
+	VMOVUPS.Z (R11)(R9*1), K2, Z4
 	VPADDD    Z30, Z0, Z1
 	VPANDD    Z31, Z1, Z1
 	VSUBPS    Z1, Z0, Z0
+	VPADDD    Z30, Z4, Z5
+	VPANDD    Z31, Z5, Z5
+	VSUBPS    Z5, Z4, Z4
 	VPADDD    Z30, Z0, Z2
 	VPANDD    Z31, Z2, Z2
-	VSUBPS    Z2, Z0, Z3
-	VPADDD    Z30, Z6, Z7
-	VPANDD    Z31, Z7, Z7
-	VSUBPS    Z7, Z6, Z6
-	VPADDD    Z30, Z6, Z8
-	VPANDD    Z31, Z8, Z8
-	VSUBPS    Z8, Z6, Z9
+	VSUBPS    Z2, Z0, Z0
+	VPADDD    Z30, Z4, Z6
+	VPANDD    Z31, Z6, Z6
+	VSUBPS    Z6, Z4, Z4
 	VPSRLD    $0x10, Z1, Z1
-	VPORD     Z7, Z1, Z1
+	VPORD     Z5, Z1, Z1
 	VMOVDQU32 Z1, (R12)
 	VPSRLD    $0x10, Z2, Z2
-	VPORD     Z8, Z2, Z2
+	VPORD     Z6, Z2, Z2
 	VMOVDQU32 Z2, 1024(R12)
-	VPSRLD    $0x10, Z3, Z3
-	VPORD     Z9, Z3, Z3
-	VMOVDQU32 Z3, 2048(R12)
+	VPSRLD    $0x10, Z0, Z0
+	VPORD     Z4, Z0, Z0
+	VMOVDQU32 Z0, 2048(R12)
 	ADDQ      R8, R11
-	ADDQ      $0x40, R12
-	DECQ      R10
-	JNE       both_loop
-
-both_end:
-	MOVQ  first+64(FP), R10
-	TESTQ R10, R10
-	JEQ   first_end
-
-first_loop:
-	VMOVUPS.Z (R11), K1, Z0
-	VPADDD    Z30, Z0, Z1
-	VPANDD    Z31, Z1, Z1
-	VSUBPS    Z1, Z0, Z0
-	VPADDD    Z30, Z0, Z2
-	VPANDD    Z31, Z2, Z2
-	VSUBPS    Z2, Z0, Z3
-	VPSRLD    $0x10, Z1, Z1
-	VMOVDQU32 Z1, (R12)
-	VPSRLD    $0x10, Z2, Z2
-	VMOVDQU32 Z2, 1024(R12)
-	VPSRLD    $0x10, Z3, Z3
-	VMOVDQU32 Z3, 2048(R12)
-	ADDQ      R8, R11
-	ADDQ      $0x40, R12
-	DECQ      R10
-	JNE       first_loop
-
-first_end:
-	MOVQ  zero+72(FP), R10
-	TESTQ R10, R10
-	JEQ   zero_end
-
-zero_loop:
-	VPXORD    Z1, Z1, Z1
-	VMOVDQU32 Z1, (R12)
-	VPXORD    Z2, Z2, Z2
-	VMOVDQU32 Z2, 1024(R12)
-	VPXORD    Z3, Z3, Z3
-	VMOVDQU32 Z3, 2048(R12)
-	ADDQ      R8, R11
-	ADDQ      $0x40, R12
-	DECQ      R10
-	JNE       zero_loop
-
-zero_end:
-	MOVQ dstStep+8(FP), AX
-	ADDQ AX, DI
-	MOVQ step+40(FP), AX
-	ADDQ AX, SI
-	DECQ CX
-	JNE  step
+	ADDQ      R10, R12
+	DECQ      R13
+	JNE       inner
+	MOVQ      dstOuter+8(FP), AX
+	ADDQ      AX, DI
+	MOVQ      srcOuter+32(FP), AX
+	ADDQ      AX, SI
+	DECQ      CX
+	JNE       outer
 	VZEROUPPER
 	RET
 

@@ -18,7 +18,9 @@ func runTiles(config *tileConfig, twoRows, twoCols bool, steps, blocks int, a, b
 	}
 }
 
-// splitTiles writes tiles of split rows; splitTileAMX says how.
-func splitTiles(dst unsafe.Pointer, dstStep int, src *float32, row, second, step, steps, both, first, zero, lanes0, lanes1 int) {
-	splitTileAMX((*byte)(dst), dstStep, src, row, second, step, steps, both, first, zero, lanes0, lanes1)
+// splitTiles writes rows of split tiles; splitRowsAMX says how.
+func splitTiles(dst unsafe.Pointer, dstOuter, dstInner int, src unsafe.Pointer, srcOuter, srcInner, second, outer, inner, lanes0, lanes1 int) {
+	if outer > 0 && inner > 0 {
+		splitRowsAMX((*byte)(dst), dstOuter, dstInner, (*float32)(src), srcOuter, srcInner, second, outer, inner, lanes0, lanes1)
+	}
 }

@@ -9,5 +9,5 @@ import "unsafe"
 func runTiles(config *tileConfig, twoRows, twoCols bool, steps, blocks int, a, b, c unsafe.Pointer, rowC int, acc bool) {
 }
 
-func splitTiles(dst unsafe.Pointer, dstStep int, src *float32, row, second, step, steps, both, first, zero, lanes0, lanes1 int) {
+func splitTiles(dst unsafe.Pointer, dstOuter, dstInner int, src unsafe.Pointer, srcOuter, srcInner, second, outer, inner, lanes0, lanes1 int) {
 }

@@ -19,15 +19,18 @@ import (
 // where there are too few rows to share out, so that threads share the columns. The blocks are as deep as an A panel of two tiles
 // stays in the second-level cache beside a block of B.
 const (
-	tileRows   = 16                                 // of A and of C; also the columns of B and of C
-	tileSteps  = 32                                 // steps of k in a tile
-	splitTile  = 3 * 1024                           // bytes of a tile, its three parts
-	splitDepth = 512                                // steps of k in a block
-	splitCols  = 416                                // columns of a block of B
-	sharedLeft = 256                                // up to so many rows, threads share columns
-	panelTiles = 2                                  // row tiles of a panel of A
-	splitPanel = panelTiles * splitDepth * 6 * 16   // bytes of a split panel of A
-	turnedTile = splitDepth * panelTiles * tileRows // floats of a panel as it is turned before it is split
+	tileRows    = 16                                // of A and of C; also the columns of B and of C
+	tileSteps   = 32                                // steps of k in a tile
+	tileRow     = 64                                // bytes of a row of a tile
+	splitTile   = 3 * 1024                          // bytes of a tile, its three parts
+	splitDepth  = 512                               // steps of k in a block
+	splitCols   = 416                               // columns of a block of B
+	sharedLeft  = 256                               // up to so many rows, threads share columns
+	panelTiles  = 2                                 // row tiles of a panel of A
+	splitPanel  = panelTiles * splitDepth * 6 * 16  // bytes of a split panel of A
+	turnedTile  = turnedRow * panelTiles * tileRows // floats of a panel as it is turned before it is split
+	packedTiles = 2                                 // column tiles of B that are split side by side
+	splitWorth  = parallelWork / 8                  // elements below which splitting stays on the caller's thread
 )
 
 // tileConfig says how many rows and bytes of a row each tile register has, as LDTILECFG takes it.
@@ -154,7 +157,7 @@ func splitWhole(dst *[]byte, trans bool, k, n int, b []float32, ldb int) {
 
 // packBlock splits the block of op(B), on as many threads as it is worth.
 func (g *tiled) packBlock() {
-	Parallel(g.block.tiles(), parallelWork/8/(g.block.depth*tileRows), g.packing)
+	Parallel(g.block.tiles(), splitWorth/(g.block.depth*tileRows), g.packing)
 }
 
 // gemmTiledPacked is gemmTiled for a B that was split beforehand.
@@ -194,14 +197,25 @@ func alignedBytes(x []byte) unsafe.Pointer {
 	return unsafe.Add(at, -uintptr(at)&63)
 }
 
-// packTiles splits column tiles lo to hi of the block of op(B).
+// packTiles splits column tiles lo to hi of the block of op(B), two by two: a cache line and the one that comes with it.
 func (g *tiled) packTiles(lo, hi int) {
 	r := &g.block
 	work := takePanel()
 	defer idleSplit.give(work)
-	for t := lo; t < hi; t++ {
+	for t := lo; t < hi; t += packedTiles {
 		j := t * tileRows
-		splitRight(r.at(t), g.b, g.ldb, g.transB, r.j+j, min(tileRows, r.width-j), r.p, r.depth, work)
+		cols := min(min(hi, t+packedTiles)*tileRows, r.width) - j
+		var b []float32
+		ldb := g.ldb
+		if g.transB {
+			b, ldb = aligned(work.turned[:]), packedTiles*tileRows
+			transposeInto(b, ldb, g.b[(r.j+j)*g.ldb+r.p:], g.ldb, cols, r.depth)
+		} else {
+			b = g.b[r.p*ldb+r.j+j:]
+		}
+		for p := 0; p < r.depth; p += tileSteps {
+			splitRight(unsafe.Add(r.at(t), p/tileSteps*splitTile), r.steps()*splitTile, b[p*ldb:], ldb, cols, min(tileSteps, r.depth-p))
+		}
 	}
 }
 
@@ -214,7 +228,7 @@ func (g *tiled) run() {
 		return
 	}
 	grown(&g.lefts, panels*panelTiles*r.steps()*splitTile)
-	Parallel(panels, parallelWork/8/(r.depth*panelTiles*tileRows), g.splitting)
+	Parallel(panels, splitWorth/(r.depth*panelTiles*tileRows), g.splitting)
 	Parallel((r.tiles()+1)/2, parallelWork/(g.m*r.depth*2*tileRows), g.byCols)
 }
 
@@ -280,8 +294,8 @@ func (g *tiled) splitPanel(dst unsafe.Pointer, i int, work *splitWork) int {
 	from := a[at:]
 	if g.transA {
 		turned := aligned(work.turned[:])
-		transposeInto(turned, r.depth, from, lda, r.depth, rows)
-		from, lda = turned, r.depth
+		transposeInto(turned, turnedRow, from, lda, r.depth, rows)
+		from, lda = turned, turnedRow
 	}
 	for t := 0; t < rows; t += tileRows {
 		splitLeft(unsafe.Add(dst, t/tileRows*r.steps()*splitTile), from[t*lda:], lda, min(tileRows, rows-t), r.depth)
@@ -289,33 +303,33 @@ func (g *tiled) splitPanel(dst unsafe.Pointer, i int, work *splitWork) int {
 	return rows
 }
 
-// splitLeft splits a tile of rows of A.
+// splitLeft splits a tile of rows of A, depth steps of k.
 func splitLeft(dst unsafe.Pointer, a []float32, lda, rows, depth int) {
 	const step = tileSteps * float32Size
-	if whole := depth / tileSteps; whole > 0 {
-		splitTiles(dst, splitTile, &a[0], lda*float32Size, step/2, step, whole, rows, 0, 0, tileRows, tileRows)
-	}
-	if p, rest := depth/tileSteps*tileSteps, depth%tileSteps; rest > 0 {
-		splitTiles(unsafe.Add(dst, p/tileSteps*splitTile), splitTile, &a[p], lda*float32Size, step/2, step, 1, rows, 0, 0, min(rest, tileRows), max(0, rest-tileRows))
+	row, whole, rest := lda*float32Size, depth/tileSteps, depth%tileSteps
+	from := unsafe.Pointer(&a[0])
+	splitTiles(dst, splitTile, tileRow, from, step, row, step/2, whole, rows, tileRows, tileRows)
+	if rest > 0 {
+		splitTiles(unsafe.Add(dst, whole*splitTile), 0, tileRow, unsafe.Add(from, whole*step), 0, row, step/2, 1, rows, min(rest, tileRows), max(0, rest-tileRows))
 	}
 }
 
-// splitRight splits cols columns of op(B) from j on, up to a tile, steps p to p+depth of k.
-func splitRight(dst unsafe.Pointer, b []float32, ldb int, trans bool, j, cols, p, depth int, work *splitWork) {
-	if trans {
-		turned := aligned(work.turned[:])
-		transposeInto(turned, tileRows, b[j*ldb+p:], ldb, cols, depth)
-		b, ldb = turned, tileRows
-	} else {
-		b = b[p*ldb+j:]
-	}
-	row := ldb * float32Size
-	if whole := depth / tileSteps; whole > 0 {
-		splitTiles(dst, splitTile, &b[0], row, tileRows*row, tileSteps*row, whole, tileRows, 0, 0, cols, cols)
-	}
-	if p, rest := depth/tileSteps*tileSteps, depth%tileSteps; rest > 0 {
-		both, first := max(0, rest-tileRows), min(rest, tileRows)
-		splitTiles(unsafe.Add(dst, p/tileSteps*splitTile), splitTile, &b[p*ldb], row, tileRows*row, tileSteps*row, 1, both, first-both, tileRows-first, cols, cols)
+// splitRight splits cols columns of B from b on, a step of rows rows of k. A tile of dst follows the one before after tile bytes.
+func splitRight(dst unsafe.Pointer, tile int, b []float32, ldb, cols, rows int) {
+	row, whole, rest := ldb*float32Size, cols/tileRows, cols%tileRows
+	from := unsafe.Pointer(&b[0])
+	// Rows of the tile that have both halves, then those that have the first, then those beyond the end of k.
+	both, first := max(0, rows-tileRows), min(rows, tileRows)
+	for _, part := range [...]struct{ lo, hi, lanes0, lanes1 int }{{0, both, 1, 1}, {both, first, 1, 0}, {first, tileRows, 0, 0}} {
+		n := part.hi - part.lo
+		if n == 0 {
+			continue
+		}
+		dst, from := unsafe.Add(dst, part.lo*tileRow), unsafe.Add(from, part.lo*row)
+		splitTiles(dst, tileRow, tile, from, row, tileRow, tileRows*row, n, whole, part.lanes0*tileRows, part.lanes1*tileRows)
+		if rest > 0 {
+			splitTiles(unsafe.Add(dst, whole*tile), tileRow, tile, unsafe.Add(from, whole*tileRow), row, tileRow, tileRows*row, n, 1, part.lanes0*rest, part.lanes1*rest)
+		}
 	}
 }
 

@@ -7,7 +7,7 @@ import (
 	"github.com/mmcloughlin/avo/reg"
 )
 
-// split writes splitTileAMX, which writes float32 as tiles of three bfloat16 parts: x = h + m + l, exactly unless x is so small
+// split writes splitRowsAMX, which writes float32 as tiles of three bfloat16 parts: x = h + m + l, exactly unless x is so small
 // that a part is denormal.
 //
 //	h = x rounded to 8 bits, m = x − h rounded to 8 bits, l = x − h − m, which has no more than 8
@@ -19,20 +19,21 @@ import (
 // and k + 16. So a row of a tile is made of two vectors as they lie in memory: of A, 16 steps of a row and the 16 after them; of B,
 // 16 columns of a row and of the sixteenth row after it.
 //
-// Registers: DI dst, SI src, R8 row, R9 second, R10 row count, R11 src of the row, R12 dst of the row, CX steps left, AX scratch; K1 and K2 the lanes
+// Registers: DI dst, SI src, R8 srcInner, R9 second, R10 dstInner, R11 src and R12 dst of the row, R13 inner count, CX outer count, AX scratch; K1 and K2 the lanes
 // of the two vectors, Z30 and Z31 half of the last place and the bits kept.
 func split(c *build.Context) {
-	c.Function("splitTileAMX")
+	c.Function("splitRowsAMX")
 	c.Attributes(attr.NOSPLIT)
 	c.Pragma("noescape")
-	c.Doc("splitTileAMX writes steps tiles of both + first + zero rows. A row is made of lanes0 elements at src and lanes1 at src + second;",
-		"the rows after the first both have nothing at src + second, and the last zero rows nothing at all. Strides are in bytes.")
-	c.SignatureExpr("func(dst *byte, dstStep int, src *float32, row, second, step, steps, both, first, zero, lanes0, lanes1 int)")
+	c.Doc("splitRowsAMX writes outer times inner rows of tiles. A row is made of lanes0 elements at src and lanes1 at src + second, and",
+		"zeros. Strides are in bytes.")
+	c.SignatureExpr("func(dst *byte, dstOuter, dstInner int, src *float32, srcOuter, srcInner, second, outer, inner, lanes0, lanes1 int)")
+	lanes := []reg.OpmaskPhysical{reg.K1, reg.K2}
 	for i, name := range []string{"lanes0", "lanes1"} {
 		c.Load(c.Param(name), reg.RAX)
 		c.MOVQ(operand.I32(-1), reg.R11)
 		c.BZHIQ(reg.RAX, reg.R11, reg.R11)
-		c.KMOVW(reg.R11L, []reg.OpmaskPhysical{reg.K1, reg.K2}[i])
+		c.KMOVW(reg.R11L, lanes[i])
 	}
 	c.MOVL(operand.U32(0x8000), reg.EAX)
 	c.VPBROADCASTD(reg.EAX, reg.Z30)
@@ -40,64 +41,49 @@ func split(c *build.Context) {
 	c.VPBROADCASTD(reg.EAX, reg.Z31)
 	c.Load(c.Param("dst"), reg.RDI)
 	c.Load(c.Param("src"), reg.RSI)
-	c.Load(c.Param("row"), reg.R8)
+	c.Load(c.Param("srcInner"), reg.R8)
 	c.Load(c.Param("second"), reg.R9)
-	c.Load(c.Param("steps"), reg.RCX)
+	c.Load(c.Param("dstInner"), reg.R10)
+	c.Load(c.Param("outer"), reg.RCX)
 
-	c.Label("step")
+	c.Label("outer")
 	c.MOVQ(reg.RSI, reg.R11)
 	c.MOVQ(reg.RDI, reg.R12)
-	splitRows(c, "both", 2)
-	splitRows(c, "first", 1)
-	splitRows(c, "zero", 0)
-	c.Load(c.Param("dstStep"), reg.RAX)
-	c.ADDQ(reg.RAX, reg.RDI)
-	c.Load(c.Param("step"), reg.RAX)
-	c.ADDQ(reg.RAX, reg.RSI)
+	c.Load(c.Param("inner"), reg.R13)
+	c.Label("inner")
+	splitRow(c, lanes)
+	c.ADDQ(reg.R8, reg.R11)
+	c.ADDQ(reg.R10, reg.R12)
+	c.DECQ(reg.R13)
+	c.JNE(operand.LabelRef("inner"))
+	for _, next := range []struct {
+		stride  string
+		pointer reg.GPPhysical
+	}{{"dstOuter", reg.RDI}, {"srcOuter", reg.RSI}} {
+		c.Load(c.Param(next.stride), reg.RAX)
+		c.ADDQ(reg.RAX, next.pointer)
+	}
 	c.DECQ(reg.RCX)
-	c.JNE(operand.LabelRef("step"))
+	c.JNE(operand.LabelRef("outer"))
 	c.VZEROUPPER()
 	c.RET()
 }
 
-// splitRows writes the loop over the rows that have so many vectors.
-func splitRows(c *build.Context, param string, vectors int) {
-	c.Load(c.Param(param), reg.R10)
-	c.TESTQ(reg.R10, reg.R10)
-	c.JEQ(operand.LabelRef(param + "_end"))
-	c.Label(param + "_loop")
-	x := func(part, v int) reg.VecPhysical { return zmm[6*v+part] }
-	for v := range vectors {
-		at := operand.Mem{Base: reg.R11}
-		if v == 1 {
-			at.Index, at.Scale = reg.R9, 1
+// splitRow splits two vectors at R11 and R11 + R9 to the three parts of a row at R12.
+func splitRow(c *build.Context, lanes []reg.OpmaskPhysical) {
+	x := func(part, v int) reg.VecPhysical { return zmm[4*v+part] } // part 0 is what is left
+	c.VMOVUPS_Z(operand.Mem{Base: reg.R11}, lanes[0], x(0, 0))
+	c.VMOVUPS_Z(operand.Mem{Base: reg.R11, Index: reg.R9, Scale: 1}, lanes[1], x(0, 1))
+	for part := 1; part <= 2; part++ {
+		for v := range 2 {
+			c.VPADDD(reg.Z30, x(0, v), x(part, v))
+			c.VPANDD(reg.Z31, x(part, v), x(part, v))
+			c.VSUBPS(x(part, v), x(0, v), x(0, v))
 		}
-		c.VMOVUPS_Z(at, []reg.OpmaskPhysical{reg.K1, reg.K2}[v], x(0, v))
 	}
-	for v := range vectors {
-		c.VPADDD(reg.Z30, x(0, v), x(1, v))
-		c.VPANDD(reg.Z31, x(1, v), x(1, v))
-		c.VSUBPS(x(1, v), x(0, v), x(0, v))
-		c.VPADDD(reg.Z30, x(0, v), x(2, v))
-		c.VPANDD(reg.Z31, x(2, v), x(2, v))
-		c.VSUBPS(x(2, v), x(0, v), x(3, v))
+	for i, part := range []int{1, 2, 0} {
+		c.VPSRLD(operand.U8(16), x(part, 0), x(part, 0))
+		c.VPORD(x(part, 1), x(part, 0), x(part, 0))
+		c.VMOVDQU32(x(part, 0), operand.Mem{Base: reg.R12, Disp: i * planeBytes})
 	}
-	for part := 1; part <= 3; part++ {
-		low := x(part, 0)
-		switch vectors {
-		case 0:
-			c.VPXORD(low, low, low)
-		case 1:
-			c.VPSRLD(operand.U8(16), low, low)
-		case 2:
-			c.VPSRLD(operand.U8(16), low, low)
-			c.VPORD(x(part, 1), low, low)
-		}
-		c.VMOVDQU32(low, operand.Mem{Base: reg.R12, Disp: (part - 1) * planeBytes})
-	}
-	c.ADDQ(reg.R8, reg.R11)
-	c.ADDQ(operand.U8(64), reg.R12)
-	c.DECQ(reg.R10)
-	c.JNE(operand.LabelRef(param + "_loop"))
-	c.Label(param + "_end")
 }

@@ -27,11 +27,7 @@ func Adam[T Float](w, m, v, g []T, lr, beta1, beta2, eps, corr1, corr2 float64) 
 //
 //go:noinline
 func AdamRows(w, state, g [][]float32, dim int, l2, scale float32, lr, beta1, beta2, eps, corr1, corr2 float64) {
-	state, g = state[:len(w)], g[:len(w)]
-	checkRows(w, dim)
-	checkRows(state, 2*dim)
-	checkRows(g, dim)
-	if dim == 0 {
+	if !rowLists(w, state, g, dim, 2) {
 		return
 	}
 	b1, a1, b2, a2 := float32(beta1), float32(1-beta1), float32(beta2), float32(1-beta2)

@@ -49,6 +49,14 @@ func checkRows(rows [][]float32, dim int) {
 	}
 }
 
+// rowLists checks the rows of an optimizer's step, with states numbers of state for each weight, and reports whether there is anything to do.
+func rowLists(w, state, g [][]float32, dim, states int) bool {
+	checkRows(w, dim)
+	checkRows(state[:len(w)], states*dim)
+	checkRows(g[:len(w)], dim)
+	return len(w) > 0 && dim > 0
+}
+
 // CopyRows copies the first dim elements of each row to dst[i·stride:]. Rows may lie anywhere: those to come are fetched ahead.
 //
 //go:noinline

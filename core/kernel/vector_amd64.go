@@ -164,3 +164,51 @@ func adamRowsKernel(w, state, g *[]float32, n, dim int, l2, scale, b1, a1, b2, a
 	}
 	adamRowsAVX512(w, state, g, n, dim, l2, scale, b1, a1, b2, a2, step, root, eps)
 }
+
+func lambKernel(w, m, v, g *float32, n int, b1, a1, b2, a2, step, root, eps, decay float32) {
+	if level == avx2 {
+		lambAVX2(w, m, v, g, n, b1, a1, b2, a2, step, root, eps, decay)
+		return
+	}
+	lambAVX512(w, m, v, g, n, b1, a1, b2, a2, step, root, eps, decay)
+}
+
+func lambRowsKernel(w, state, g *[]float32, n, dim int, l2, scale, b1, a1, b2, a2, step, root, eps, decay float32) {
+	if level == avx2 {
+		lambRowsAVX2(w, state, g, n, dim, l2, scale, b1, a1, b2, a2, step, root, eps, decay)
+		return
+	}
+	lambRowsAVX512(w, state, g, n, dim, l2, scale, b1, a1, b2, a2, step, root, eps, decay)
+}
+
+func adagradKernel(w, m, g *float32, n int, rate, eps float32) {
+	if level == avx2 {
+		adagradAVX2(w, m, g, n, rate, eps)
+		return
+	}
+	adagradAVX512(w, m, g, n, rate, eps)
+}
+
+func adagradRowsKernel(w, state, g *[]float32, n, dim int, l2, scale, rate, eps float32) {
+	if level == avx2 {
+		adagradRowsAVX2(w, state, g, n, dim, l2, scale, rate, eps)
+		return
+	}
+	adagradRowsAVX512(w, state, g, n, dim, l2, scale, rate, eps)
+}
+
+func ftrlKernel(w, m, v, g *float32, n int, inverse, base, l1 float32) {
+	if level == avx2 {
+		ftrlAVX2(w, m, v, g, n, inverse, base, l1)
+		return
+	}
+	ftrlAVX512(w, m, v, g, n, inverse, base, l1)
+}
+
+func ftrlRowsKernel(w, state, g *[]float32, n, dim int, l2, scale, inverse, base, l1 float32) {
+	if level == avx2 {
+		ftrlRowsAVX2(w, state, g, n, dim, l2, scale, inverse, base, l1)
+		return
+	}
+	ftrlRowsAVX512(w, state, g, n, dim, l2, scale, inverse, base, l1)
+}

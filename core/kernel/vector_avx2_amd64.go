@@ -104,6 +104,36 @@ func adamAVX2(w *float32, m *float32, v *float32, grad *float32, n int, b1 float
 //go:noescape
 func adamRowsAVX2(w *[]float32, state *[]float32, grad *[]float32, n int, dim int, l2 float32, scale float32, b1 float32, a1 float32, b2 float32, a2 float32, step float32, root float32, eps float32)
 
+// lambAVX2 is the direction of one step of LAMB over n, put in place of grad: m = b1·m + a1·grad, v = b2·v + a2·grad², grad = step·m/(√v·root + eps) + decay·w.
+//
+//go:noescape
+func lambAVX2(w *float32, m *float32, v *float32, grad *float32, n int, b1 float32, a1 float32, b2 float32, a2 float32, step float32, root float32, eps float32, decay float32)
+
+// lambRowsAVX2 is the direction of one step of LAMB over n, put in place of grad: m = b1·m + a1·grad, v = b2·v + a2·grad², grad = step·m/(√v·root + eps) + decay·w. grad stands for scale·(grad + l2·w).
+//
+//go:noescape
+func lambRowsAVX2(w *[]float32, state *[]float32, grad *[]float32, n int, dim int, l2 float32, scale float32, b1 float32, a1 float32, b2 float32, a2 float32, step float32, root float32, eps float32, decay float32)
+
+// adagradAVX2 is one step of Adagrad over n: m += grad², w -= rate·grad/(√m + eps).
+//
+//go:noescape
+func adagradAVX2(w *float32, m *float32, grad *float32, n int, rate float32, eps float32)
+
+// adagradRowsAVX2 is one step of Adagrad over n: m += grad², w -= rate·grad/(√m + eps). grad stands for scale·(grad + l2·w).
+//
+//go:noescape
+func adagradRowsAVX2(w *[]float32, state *[]float32, grad *[]float32, n int, dim int, l2 float32, scale float32, rate float32, eps float32)
+
+// ftrlAVX2 is one step of FTRL-proximal over n: m += grad - (√(v+grad²) - √v)·inverse·w, v += grad², w = -sign(m)·max(|m| - l1, 0)/(√v·inverse + base).
+//
+//go:noescape
+func ftrlAVX2(w *float32, m *float32, v *float32, grad *float32, n int, inverse float32, base float32, l1 float32)
+
+// ftrlRowsAVX2 is one step of FTRL-proximal over n: m += grad - (√(v+grad²) - √v)·inverse·w, v += grad², w = -sign(m)·max(|m| - l1, 0)/(√v·inverse + base). grad stands for scale·(grad + l2·w).
+//
+//go:noescape
+func ftrlRowsAVX2(w *[]float32, state *[]float32, grad *[]float32, n int, dim int, l2 float32, scale float32, inverse float32, base float32, l1 float32)
+
 // copyRowsAVX2 copies n rows of dim elements to dst, stride bytes apart.
 //
 //go:noescape

@@ -1740,6 +1740,617 @@ updateDone:
 	VZEROUPPER
 	RET
 
+// func lambAVX2(w *float32, m *float32, v *float32, grad *float32, n int, b1 float32, a1 float32, b2 float32, a2 float32, step float32, root float32, eps float32, decay float32)
+// Requires: AVX, FMA3, SSE
+TEXT ·lambAVX2(SB), NOSPLIT, $8-72
+	MOVQ         w+0(FP), DI
+	MOVQ         m+8(FP), SI
+	MOVQ         v+16(FP), DX
+	MOVQ         grad+24(FP), BX
+	MOVQ         n+32(FP), CX
+	STMXCSR      (SP)
+	MOVL         (SP), AX
+	ORL          $0x00008040, AX
+	MOVL         AX, 4(SP)
+	LDMXCSR      4(SP)
+	VBROADCASTSS b1+40(FP), Y6
+	VBROADCASTSS a1+44(FP), Y7
+	VBROADCASTSS b2+48(FP), Y8
+	VBROADCASTSS a2+52(FP), Y9
+	VBROADCASTSS step+56(FP), Y10
+	VBROADCASTSS root+60(FP), Y11
+	VBROADCASTSS eps+64(FP), Y12
+	VBROADCASTSS decay+68(FP), Y13
+	SUBQ         $0x08, CX
+	JLT          rest
+
+loop:
+	VMOVUPS     (BX), Y0
+	VMOVUPS     (SI), Y1
+	VMOVUPS     (DX), Y2
+	VMOVUPS     (DI), Y3
+	VMULPS      Y6, Y1, Y1
+	VFMADD231PS Y7, Y0, Y1
+	VMULPS      Y0, Y0, Y0
+	VMULPS      Y8, Y2, Y2
+	VFMADD231PS Y9, Y0, Y2
+	VSQRTPS     Y2, Y14
+	VFMADD213PS Y12, Y11, Y14
+	VMULPS      Y10, Y1, Y0
+	VDIVPS      Y14, Y0, Y0
+	VFMADD231PS Y13, Y3, Y0
+	VMOVUPS     Y1, (SI)
+	VMOVUPS     Y2, (DX)
+	VMOVUPS     Y0, (BX)
+	ADDQ        $0x20, DI
+	ADDQ        $0x20, SI
+	ADDQ        $0x20, BX
+	ADDQ        $0x20, DX
+	SUBQ        $0x08, CX
+	JGE         loop
+
+rest:
+	ADDQ        $0x08, CX
+	JEQ         done
+	NEGQ        CX
+	LEAQ        laneMask<>+0(SB), R15
+	VMOVUPS     32(R15)(CX*4), Y15
+	VMASKMOVPS  (BX), Y15, Y0
+	VMASKMOVPS  (SI), Y15, Y1
+	VMASKMOVPS  (DX), Y15, Y2
+	VMASKMOVPS  (DI), Y15, Y3
+	VMULPS      Y6, Y1, Y1
+	VFMADD231PS Y7, Y0, Y1
+	VMULPS      Y0, Y0, Y0
+	VMULPS      Y8, Y2, Y2
+	VFMADD231PS Y9, Y0, Y2
+	VSQRTPS     Y2, Y14
+	VFMADD213PS Y12, Y11, Y14
+	VMULPS      Y10, Y1, Y0
+	VDIVPS      Y14, Y0, Y0
+	VFMADD231PS Y13, Y3, Y0
+	VMASKMOVPS  Y1, Y15, (SI)
+	VMASKMOVPS  Y2, Y15, (DX)
+	VMASKMOVPS  Y0, Y15, (BX)
+
+done:
+	LDMXCSR (SP)
+	VZEROUPPER
+	RET
+
+// func lambRowsAVX2(w *[]float32, state *[]float32, grad *[]float32, n int, dim int, l2 float32, scale float32, b1 float32, a1 float32, b2 float32, a2 float32, step float32, root float32, eps float32, decay float32)
+// Requires: AVX, FMA3, MMX+, SSE
+TEXT ·lambRowsAVX2(SB), NOSPLIT, $8-80
+	MOVQ         dim+32(FP), R8
+	MOVQ         R8, CX
+	ANDQ         $+7, CX
+	NEGQ         CX
+	LEAQ         laneMask<>+0(SB), R15
+	VMOVUPS      32(R15)(CX*4), Y15
+	MOVQ         w+0(FP), DI
+	MOVQ         state+8(FP), SI
+	MOVQ         grad+16(FP), BX
+	MOVQ         n+24(FP), CX
+	STMXCSR      (SP)
+	MOVL         (SP), AX
+	ORL          $0x00008040, AX
+	MOVL         AX, 4(SP)
+	LDMXCSR      4(SP)
+	VBROADCASTSS l2+40(FP), Y4
+	VBROADCASTSS scale+44(FP), Y5
+	VBROADCASTSS b1+48(FP), Y6
+	VBROADCASTSS a1+52(FP), Y7
+	VBROADCASTSS b2+56(FP), Y8
+	VBROADCASTSS a2+60(FP), Y9
+	VBROADCASTSS step+64(FP), Y10
+	VBROADCASTSS root+68(FP), Y11
+	VBROADCASTSS eps+72(FP), Y12
+	VBROADCASTSS decay+76(FP), Y13
+
+row:
+	CMPQ CX, $0x0c
+	JLE  near
+	MOVQ 288(DI), R12
+	MOVQ R8, R13
+	SHLQ $0x02, R13
+	LEAQ -4(R12)(R13*1), R13
+
+askWeights:
+	PREFETCHT0 (R12)
+	ADDQ       $+64, R12
+	CMPQ       R12, R13
+	JLT        askWeights
+	PREFETCHT0 (R13)
+	MOVQ       288(SI), R12
+	MOVQ       R8, R13
+	SHLQ       $0x02, R13
+	ADDQ       R13, R13
+	LEAQ       -4(R12)(R13*1), R13
+
+askState:
+	PREFETCHT0 (R12)
+	ADDQ       $+64, R12
+	CMPQ       R12, R13
+	JLT        askState
+	PREFETCHT0 (R13)
+	MOVQ       288(BX), R12
+	MOVQ       R8, R13
+	SHLQ       $0x02, R13
+	LEAQ       -4(R12)(R13*1), R13
+
+askGradient:
+	PREFETCHT0 (R12)
+	ADDQ       $+64, R12
+	CMPQ       R12, R13
+	JLT        askGradient
+	PREFETCHT0 (R13)
+
+near:
+	MOVQ (DI), R9
+	MOVQ (SI), R10
+	MOVQ (BX), DX
+	LEAQ (R10)(R8*4), R11
+	XORQ R13, R13
+	MOVQ R8, R14
+	SUBQ $+8, R14
+	JLT  updateRest
+
+updateVector:
+	VMOVUPS     (DX)(R13*1), Y0
+	VMOVUPS     (R10)(R13*1), Y1
+	VMOVUPS     (R11)(R13*1), Y2
+	VMOVUPS     (R9)(R13*1), Y3
+	VFMADD231PS Y4, Y3, Y0
+	VMULPS      Y5, Y0, Y0
+	VMULPS      Y6, Y1, Y1
+	VFMADD231PS Y7, Y0, Y1
+	VMULPS      Y0, Y0, Y0
+	VMULPS      Y8, Y2, Y2
+	VFMADD231PS Y9, Y0, Y2
+	VSQRTPS     Y2, Y14
+	VFMADD213PS Y12, Y11, Y14
+	VMULPS      Y10, Y1, Y0
+	VDIVPS      Y14, Y0, Y0
+	VFMADD231PS Y13, Y3, Y0
+	VMOVUPS     Y1, (R10)(R13*1)
+	VMOVUPS     Y2, (R11)(R13*1)
+	VMOVUPS     Y0, (DX)(R13*1)
+	ADDQ        $+32, R13
+	SUBQ        $+8, R14
+	JGE         updateVector
+
+updateRest:
+	ADDQ        $+8, R14
+	JEQ         updateDone
+	VMASKMOVPS  (DX)(R13*1), Y15, Y0
+	VMASKMOVPS  (R10)(R13*1), Y15, Y1
+	VMASKMOVPS  (R11)(R13*1), Y15, Y2
+	VMASKMOVPS  (R9)(R13*1), Y15, Y3
+	VFMADD231PS Y4, Y3, Y0
+	VMULPS      Y5, Y0, Y0
+	VMULPS      Y6, Y1, Y1
+	VFMADD231PS Y7, Y0, Y1
+	VMULPS      Y0, Y0, Y0
+	VMULPS      Y8, Y2, Y2
+	VFMADD231PS Y9, Y0, Y2
+	VSQRTPS     Y2, Y14
+	VFMADD213PS Y12, Y11, Y14
+	VMULPS      Y10, Y1, Y0
+	VDIVPS      Y14, Y0, Y0
+	VFMADD231PS Y13, Y3, Y0
+	VMASKMOVPS  Y1, Y15, (R10)(R13*1)
+	VMASKMOVPS  Y2, Y15, (R11)(R13*1)
+	VMASKMOVPS  Y0, Y15, (DX)(R13*1)
+
+updateDone:
+	ADDQ    $+24, DI
+	ADDQ    $+24, SI
+	ADDQ    $+24, BX
+	DECQ    CX
+	JNE     row
+	LDMXCSR (SP)
+	VZEROUPPER
+	RET
+
+// func adagradAVX2(w *float32, m *float32, grad *float32, n int, rate float32, eps float32)
+// Requires: AVX, FMA3, SSE
+TEXT ·adagradAVX2(SB), NOSPLIT, $8-40
+	MOVQ         w+0(FP), DI
+	MOVQ         m+8(FP), SI
+	MOVQ         grad+16(FP), BX
+	MOVQ         n+24(FP), CX
+	STMXCSR      (SP)
+	MOVL         (SP), AX
+	ORL          $0x00008040, AX
+	MOVL         AX, 4(SP)
+	LDMXCSR      4(SP)
+	VBROADCASTSS rate+32(FP), Y6
+	VBROADCASTSS eps+36(FP), Y7
+	SUBQ         $0x08, CX
+	JLT          rest
+
+loop:
+	VMOVUPS     (BX), Y0
+	VMOVUPS     (SI), Y1
+	VMOVUPS     (DI), Y3
+	VFMADD231PS Y0, Y0, Y1
+	VSQRTPS     Y1, Y14
+	VADDPS      Y7, Y14, Y14
+	VMULPS      Y6, Y0, Y0
+	VDIVPS      Y14, Y0, Y0
+	VSUBPS      Y0, Y3, Y3
+	VMOVUPS     Y1, (SI)
+	VMOVUPS     Y3, (DI)
+	ADDQ        $0x20, DI
+	ADDQ        $0x20, SI
+	ADDQ        $0x20, BX
+	SUBQ        $0x08, CX
+	JGE         loop
+
+rest:
+	ADDQ        $0x08, CX
+	JEQ         done
+	NEGQ        CX
+	LEAQ        laneMask<>+0(SB), R15
+	VMOVUPS     32(R15)(CX*4), Y15
+	VMASKMOVPS  (BX), Y15, Y0
+	VMASKMOVPS  (SI), Y15, Y1
+	VMASKMOVPS  (DI), Y15, Y3
+	VFMADD231PS Y0, Y0, Y1
+	VSQRTPS     Y1, Y14
+	VADDPS      Y7, Y14, Y14
+	VMULPS      Y6, Y0, Y0
+	VDIVPS      Y14, Y0, Y0
+	VSUBPS      Y0, Y3, Y3
+	VMASKMOVPS  Y1, Y15, (SI)
+	VMASKMOVPS  Y3, Y15, (DI)
+
+done:
+	LDMXCSR (SP)
+	VZEROUPPER
+	RET
+
+// func adagradRowsAVX2(w *[]float32, state *[]float32, grad *[]float32, n int, dim int, l2 float32, scale float32, rate float32, eps float32)
+// Requires: AVX, FMA3, MMX+, SSE
+TEXT ·adagradRowsAVX2(SB), NOSPLIT, $8-56
+	MOVQ         dim+32(FP), R8
+	MOVQ         R8, CX
+	ANDQ         $+7, CX
+	NEGQ         CX
+	LEAQ         laneMask<>+0(SB), R15
+	VMOVUPS      32(R15)(CX*4), Y15
+	MOVQ         w+0(FP), DI
+	MOVQ         state+8(FP), SI
+	MOVQ         grad+16(FP), BX
+	MOVQ         n+24(FP), CX
+	STMXCSR      (SP)
+	MOVL         (SP), AX
+	ORL          $0x00008040, AX
+	MOVL         AX, 4(SP)
+	LDMXCSR      4(SP)
+	VBROADCASTSS l2+40(FP), Y4
+	VBROADCASTSS scale+44(FP), Y5
+	VBROADCASTSS rate+48(FP), Y6
+	VBROADCASTSS eps+52(FP), Y7
+
+row:
+	CMPQ CX, $0x0c
+	JLE  near
+	MOVQ 288(DI), R12
+	MOVQ R8, R13
+	SHLQ $0x02, R13
+	LEAQ -4(R12)(R13*1), R13
+
+askWeights:
+	PREFETCHT0 (R12)
+	ADDQ       $+64, R12
+	CMPQ       R12, R13
+	JLT        askWeights
+	PREFETCHT0 (R13)
+	MOVQ       288(SI), R12
+	MOVQ       R8, R13
+	SHLQ       $0x02, R13
+	LEAQ       -4(R12)(R13*1), R13
+
+askState:
+	PREFETCHT0 (R12)
+	ADDQ       $+64, R12
+	CMPQ       R12, R13
+	JLT        askState
+	PREFETCHT0 (R13)
+	MOVQ       288(BX), R12
+	MOVQ       R8, R13
+	SHLQ       $0x02, R13
+	LEAQ       -4(R12)(R13*1), R13
+
+askGradient:
+	PREFETCHT0 (R12)
+	ADDQ       $+64, R12
+	CMPQ       R12, R13
+	JLT        askGradient
+	PREFETCHT0 (R13)
+
+near:
+	MOVQ (DI), R9
+	MOVQ (SI), R10
+	MOVQ (BX), DX
+	LEAQ (R10)(R8*4), R11
+	XORQ R13, R13
+	MOVQ R8, R14
+	SUBQ $+8, R14
+	JLT  updateRest
+
+updateVector:
+	VMOVUPS     (DX)(R13*1), Y0
+	VMOVUPS     (R10)(R13*1), Y1
+	VMOVUPS     (R9)(R13*1), Y3
+	VFMADD231PS Y4, Y3, Y0
+	VMULPS      Y5, Y0, Y0
+	VFMADD231PS Y0, Y0, Y1
+	VSQRTPS     Y1, Y14
+	VADDPS      Y7, Y14, Y14
+	VMULPS      Y6, Y0, Y0
+	VDIVPS      Y14, Y0, Y0
+	VSUBPS      Y0, Y3, Y3
+	VMOVUPS     Y1, (R10)(R13*1)
+	VMOVUPS     Y3, (R9)(R13*1)
+	ADDQ        $+32, R13
+	SUBQ        $+8, R14
+	JGE         updateVector
+
+updateRest:
+	ADDQ        $+8, R14
+	JEQ         updateDone
+	VMASKMOVPS  (DX)(R13*1), Y15, Y0
+	VMASKMOVPS  (R10)(R13*1), Y15, Y1
+	VMASKMOVPS  (R9)(R13*1), Y15, Y3
+	VFMADD231PS Y4, Y3, Y0
+	VMULPS      Y5, Y0, Y0
+	VFMADD231PS Y0, Y0, Y1
+	VSQRTPS     Y1, Y14
+	VADDPS      Y7, Y14, Y14
+	VMULPS      Y6, Y0, Y0
+	VDIVPS      Y14, Y0, Y0
+	VSUBPS      Y0, Y3, Y3
+	VMASKMOVPS  Y1, Y15, (R10)(R13*1)
+	VMASKMOVPS  Y3, Y15, (R9)(R13*1)
+
+updateDone:
+	ADDQ    $+24, DI
+	ADDQ    $+24, SI
+	ADDQ    $+24, BX
+	DECQ    CX
+	JNE     row
+	LDMXCSR (SP)
+	VZEROUPPER
+	RET
+
+// func ftrlAVX2(w *float32, m *float32, v *float32, grad *float32, n int, inverse float32, base float32, l1 float32)
+// Requires: AVX, FMA3, SSE
+TEXT ·ftrlAVX2(SB), NOSPLIT, $8-52
+	MOVQ         w+0(FP), DI
+	MOVQ         m+8(FP), SI
+	MOVQ         v+16(FP), DX
+	MOVQ         grad+24(FP), BX
+	MOVQ         n+32(FP), CX
+	STMXCSR      (SP)
+	MOVL         (SP), AX
+	ORL          $0x00008040, AX
+	MOVL         AX, 4(SP)
+	LDMXCSR      4(SP)
+	VBROADCASTSS inverse+40(FP), Y6
+	VBROADCASTSS base+44(FP), Y7
+	VBROADCASTSS l1+48(FP), Y8
+	SUBQ         $0x08, CX
+	JLT          rest
+
+loop:
+	VMOVUPS      (BX), Y0
+	VMOVUPS      (SI), Y1
+	VMOVUPS      (DX), Y2
+	VMOVUPS      (DI), Y3
+	VSQRTPS      Y2, Y12
+	VFMADD231PS  Y0, Y0, Y2
+	VSQRTPS      Y2, Y14
+	VSUBPS       Y12, Y14, Y12
+	VMULPS       Y6, Y12, Y12
+	VADDPS       Y0, Y1, Y1
+	VFNMADD231PS Y3, Y12, Y1
+	VFMADD213PS  Y7, Y6, Y14
+	VXORPS       signBitAVX2<>+0(SB), Y1, Y13
+	VANDPS       signBitAVX2<>+0(SB), Y13, Y13
+	VANDPS       allButSignAVX2<>+0(SB), Y1, Y3
+	VSUBPS       Y8, Y3, Y3
+	VXORPS       Y12, Y12, Y12
+	VMAXPS       Y12, Y3, Y3
+	VDIVPS       Y14, Y3, Y3
+	VORPS        Y13, Y3, Y3
+	VMOVUPS      Y1, (SI)
+	VMOVUPS      Y2, (DX)
+	VMOVUPS      Y3, (DI)
+	ADDQ         $0x20, DI
+	ADDQ         $0x20, SI
+	ADDQ         $0x20, BX
+	ADDQ         $0x20, DX
+	SUBQ         $0x08, CX
+	JGE          loop
+
+rest:
+	ADDQ         $0x08, CX
+	JEQ          done
+	NEGQ         CX
+	LEAQ         laneMask<>+0(SB), R15
+	VMOVUPS      32(R15)(CX*4), Y15
+	VMASKMOVPS   (BX), Y15, Y0
+	VMASKMOVPS   (SI), Y15, Y1
+	VMASKMOVPS   (DX), Y15, Y2
+	VMASKMOVPS   (DI), Y15, Y3
+	VSQRTPS      Y2, Y12
+	VFMADD231PS  Y0, Y0, Y2
+	VSQRTPS      Y2, Y14
+	VSUBPS       Y12, Y14, Y12
+	VMULPS       Y6, Y12, Y12
+	VADDPS       Y0, Y1, Y1
+	VFNMADD231PS Y3, Y12, Y1
+	VFMADD213PS  Y7, Y6, Y14
+	VXORPS       signBitAVX2<>+0(SB), Y1, Y13
+	VANDPS       signBitAVX2<>+0(SB), Y13, Y13
+	VANDPS       allButSignAVX2<>+0(SB), Y1, Y3
+	VSUBPS       Y8, Y3, Y3
+	VXORPS       Y12, Y12, Y12
+	VMAXPS       Y12, Y3, Y3
+	VDIVPS       Y14, Y3, Y3
+	VORPS        Y13, Y3, Y3
+	VMASKMOVPS   Y1, Y15, (SI)
+	VMASKMOVPS   Y2, Y15, (DX)
+	VMASKMOVPS   Y3, Y15, (DI)
+
+done:
+	LDMXCSR (SP)
+	VZEROUPPER
+	RET
+
+// func ftrlRowsAVX2(w *[]float32, state *[]float32, grad *[]float32, n int, dim int, l2 float32, scale float32, inverse float32, base float32, l1 float32)
+// Requires: AVX, FMA3, MMX+, SSE
+TEXT ·ftrlRowsAVX2(SB), NOSPLIT, $8-60
+	MOVQ         dim+32(FP), R8
+	MOVQ         R8, CX
+	ANDQ         $+7, CX
+	NEGQ         CX
+	LEAQ         laneMask<>+0(SB), R15
+	VMOVUPS      32(R15)(CX*4), Y15
+	MOVQ         w+0(FP), DI
+	MOVQ         state+8(FP), SI
+	MOVQ         grad+16(FP), BX
+	MOVQ         n+24(FP), CX
+	STMXCSR      (SP)
+	MOVL         (SP), AX
+	ORL          $0x00008040, AX
+	MOVL         AX, 4(SP)
+	LDMXCSR      4(SP)
+	VBROADCASTSS l2+40(FP), Y4
+	VBROADCASTSS scale+44(FP), Y5
+	VBROADCASTSS inverse+48(FP), Y6
+	VBROADCASTSS base+52(FP), Y7
+	VBROADCASTSS l1+56(FP), Y8
+
+row:
+	CMPQ CX, $0x0c
+	JLE  near
+	MOVQ 288(DI), R12
+	MOVQ R8, R13
+	SHLQ $0x02, R13
+	LEAQ -4(R12)(R13*1), R13
+
+askWeights:
+	PREFETCHT0 (R12)
+	ADDQ       $+64, R12
+	CMPQ       R12, R13
+	JLT        askWeights
+	PREFETCHT0 (R13)
+	MOVQ       288(SI), R12
+	MOVQ       R8, R13
+	SHLQ       $0x02, R13
+	ADDQ       R13, R13
+	LEAQ       -4(R12)(R13*1), R13
+
+askState:
+	PREFETCHT0 (R12)
+	ADDQ       $+64, R12
+	CMPQ       R12, R13
+	JLT        askState
+	PREFETCHT0 (R13)
+	MOVQ       288(BX), R12
+	MOVQ       R8, R13
+	SHLQ       $0x02, R13
+	LEAQ       -4(R12)(R13*1), R13
+
+askGradient:
+	PREFETCHT0 (R12)
+	ADDQ       $+64, R12
+	CMPQ       R12, R13
+	JLT        askGradient
+	PREFETCHT0 (R13)
+
+near:
+	MOVQ (DI), R9
+	MOVQ (SI), R10
+	MOVQ (BX), DX
+	LEAQ (R10)(R8*4), R11
+	XORQ R13, R13
+	MOVQ R8, R14
+	SUBQ $+8, R14
+	JLT  updateRest
+
+updateVector:
+	VMOVUPS      (DX)(R13*1), Y0
+	VMOVUPS      (R10)(R13*1), Y1
+	VMOVUPS      (R11)(R13*1), Y2
+	VMOVUPS      (R9)(R13*1), Y3
+	VFMADD231PS  Y4, Y3, Y0
+	VMULPS       Y5, Y0, Y0
+	VSQRTPS      Y2, Y12
+	VFMADD231PS  Y0, Y0, Y2
+	VSQRTPS      Y2, Y14
+	VSUBPS       Y12, Y14, Y12
+	VMULPS       Y6, Y12, Y12
+	VADDPS       Y0, Y1, Y1
+	VFNMADD231PS Y3, Y12, Y1
+	VFMADD213PS  Y7, Y6, Y14
+	VXORPS       signBitAVX2<>+0(SB), Y1, Y13
+	VANDPS       signBitAVX2<>+0(SB), Y13, Y13
+	VANDPS       allButSignAVX2<>+0(SB), Y1, Y3
+	VSUBPS       Y8, Y3, Y3
+	VXORPS       Y12, Y12, Y12
+	VMAXPS       Y12, Y3, Y3
+	VDIVPS       Y14, Y3, Y3
+	VORPS        Y13, Y3, Y3
+	VMOVUPS      Y1, (R10)(R13*1)
+	VMOVUPS      Y2, (R11)(R13*1)
+	VMOVUPS      Y3, (R9)(R13*1)
+	ADDQ         $+32, R13
+	SUBQ         $+8, R14
+	JGE          updateVector
+
+updateRest:
+	ADDQ         $+8, R14
+	JEQ          updateDone
+	VMASKMOVPS   (DX)(R13*1), Y15, Y0
+	VMASKMOVPS   (R10)(R13*1), Y15, Y1
+	VMASKMOVPS   (R11)(R13*1), Y15, Y2
+	VMASKMOVPS   (R9)(R13*1), Y15, Y3
+	VFMADD231PS  Y4, Y3, Y0
+	VMULPS       Y5, Y0, Y0
+	VSQRTPS      Y2, Y12
+	VFMADD231PS  Y0, Y0, Y2
+	VSQRTPS      Y2, Y14
+	VSUBPS       Y12, Y14, Y12
+	VMULPS       Y6, Y12, Y12
+	VADDPS       Y0, Y1, Y1
+	VFNMADD231PS Y3, Y12, Y1
+	VFMADD213PS  Y7, Y6, Y14
+	VXORPS       signBitAVX2<>+0(SB), Y1, Y13
+	VANDPS       signBitAVX2<>+0(SB), Y13, Y13
+	VANDPS       allButSignAVX2<>+0(SB), Y1, Y3
+	VSUBPS       Y8, Y3, Y3
+	VXORPS       Y12, Y12, Y12
+	VMAXPS       Y12, Y3, Y3
+	VDIVPS       Y14, Y3, Y3
+	VORPS        Y13, Y3, Y3
+	VMASKMOVPS   Y1, Y15, (R10)(R13*1)
+	VMASKMOVPS   Y2, Y15, (R11)(R13*1)
+	VMASKMOVPS   Y3, Y15, (R9)(R13*1)
+
+updateDone:
+	ADDQ    $+24, DI
+	ADDQ    $+24, SI
+	ADDQ    $+24, BX
+	DECQ    CX
+	JNE     row
+	LDMXCSR (SP)
+	VZEROUPPER
+	RET
+
 // func copyRowsAVX2(dst *float32, stride int, rows *[]float32, n int, dim int)
 // Requires: AVX, MMX+
 TEXT ·copyRowsAVX2(SB), NOSPLIT, $0-40

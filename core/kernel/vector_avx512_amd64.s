@@ -1974,6 +1974,617 @@ updateDone:
 	VZEROUPPER
 	RET
 
+// func lambAVX512(w *float32, m *float32, v *float32, grad *float32, n int, b1 float32, a1 float32, b2 float32, a2 float32, step float32, root float32, eps float32, decay float32)
+// Requires: AVX, AVX512F, BMI2, SSE
+TEXT ·lambAVX512(SB), NOSPLIT, $8-72
+	MOVQ         w+0(FP), DI
+	MOVQ         m+8(FP), SI
+	MOVQ         v+16(FP), DX
+	MOVQ         grad+24(FP), BX
+	MOVQ         n+32(FP), CX
+	STMXCSR      (SP)
+	MOVL         (SP), AX
+	ORL          $0x00008040, AX
+	MOVL         AX, 4(SP)
+	LDMXCSR      4(SP)
+	VBROADCASTSS b1+40(FP), Z6
+	VBROADCASTSS a1+44(FP), Z7
+	VBROADCASTSS b2+48(FP), Z8
+	VBROADCASTSS a2+52(FP), Z9
+	VBROADCASTSS step+56(FP), Z10
+	VBROADCASTSS root+60(FP), Z11
+	VBROADCASTSS eps+64(FP), Z12
+	VBROADCASTSS decay+68(FP), Z13
+	SUBQ         $0x10, CX
+	JLT          rest
+
+loop:
+	VMOVUPS     (BX), Z0
+	VMOVUPS     (SI), Z1
+	VMOVUPS     (DX), Z2
+	VMOVUPS     (DI), Z3
+	VMULPS      Z6, Z1, Z1
+	VFMADD231PS Z7, Z0, Z1
+	VMULPS      Z0, Z0, Z0
+	VMULPS      Z8, Z2, Z2
+	VFMADD231PS Z9, Z0, Z2
+	VSQRTPS     Z2, Z14
+	VFMADD213PS Z12, Z11, Z14
+	VMULPS      Z10, Z1, Z0
+	VDIVPS      Z14, Z0, Z0
+	VFMADD231PS Z13, Z3, Z0
+	VMOVUPS     Z1, (SI)
+	VMOVUPS     Z2, (DX)
+	VMOVUPS     Z0, (BX)
+	ADDQ        $0x40, DI
+	ADDQ        $0x40, SI
+	ADDQ        $0x40, BX
+	ADDQ        $0x40, DX
+	SUBQ        $0x10, CX
+	JGE         loop
+
+rest:
+	ADDQ        $0x10, CX
+	JEQ         done
+	MOVQ        $-1, R15
+	BZHIQ       CX, R15, R15
+	KMOVW       R15, K1
+	VMOVUPS.Z   (BX), K1, Z0
+	VMOVUPS.Z   (SI), K1, Z1
+	VMOVUPS.Z   (DX), K1, Z2
+	VMOVUPS.Z   (DI), K1, Z3
+	VMULPS      Z6, Z1, Z1
+	VFMADD231PS Z7, Z0, Z1
+	VMULPS      Z0, Z0, Z0
+	VMULPS      Z8, Z2, Z2
+	VFMADD231PS Z9, Z0, Z2
+	VSQRTPS     Z2, Z14
+	VFMADD213PS Z12, Z11, Z14
+	VMULPS      Z10, Z1, Z0
+	VDIVPS      Z14, Z0, Z0
+	VFMADD231PS Z13, Z3, Z0
+	VMOVUPS     Z1, K1, (SI)
+	VMOVUPS     Z2, K1, (DX)
+	VMOVUPS     Z0, K1, (BX)
+
+done:
+	LDMXCSR (SP)
+	VZEROUPPER
+	RET
+
+// func lambRowsAVX512(w *[]float32, state *[]float32, grad *[]float32, n int, dim int, l2 float32, scale float32, b1 float32, a1 float32, b2 float32, a2 float32, step float32, root float32, eps float32, decay float32)
+// Requires: AVX, AVX512F, BMI2, MMX+, SSE
+TEXT ·lambRowsAVX512(SB), NOSPLIT, $8-80
+	MOVQ         dim+32(FP), R8
+	MOVQ         R8, CX
+	ANDQ         $+15, CX
+	MOVQ         $-1, R15
+	BZHIQ        CX, R15, R15
+	KMOVW        R15, K1
+	MOVQ         w+0(FP), DI
+	MOVQ         state+8(FP), SI
+	MOVQ         grad+16(FP), BX
+	MOVQ         n+24(FP), CX
+	STMXCSR      (SP)
+	MOVL         (SP), AX
+	ORL          $0x00008040, AX
+	MOVL         AX, 4(SP)
+	LDMXCSR      4(SP)
+	VBROADCASTSS l2+40(FP), Z4
+	VBROADCASTSS scale+44(FP), Z5
+	VBROADCASTSS b1+48(FP), Z6
+	VBROADCASTSS a1+52(FP), Z7
+	VBROADCASTSS b2+56(FP), Z8
+	VBROADCASTSS a2+60(FP), Z9
+	VBROADCASTSS step+64(FP), Z10
+	VBROADCASTSS root+68(FP), Z11
+	VBROADCASTSS eps+72(FP), Z12
+	VBROADCASTSS decay+76(FP), Z13
+
+row:
+	CMPQ CX, $0x0c
+	JLE  near
+	MOVQ 288(DI), R12
+	MOVQ R8, R13
+	SHLQ $0x02, R13
+	LEAQ -4(R12)(R13*1), R13
+
+askWeights:
+	PREFETCHT0 (R12)
+	ADDQ       $+64, R12
+	CMPQ       R12, R13
+	JLT        askWeights
+	PREFETCHT0 (R13)
+	MOVQ       288(SI), R12
+	MOVQ       R8, R13
+	SHLQ       $0x02, R13
+	ADDQ       R13, R13
+	LEAQ       -4(R12)(R13*1), R13
+
+askState:
+	PREFETCHT0 (R12)
+	ADDQ       $+64, R12
+	CMPQ       R12, R13
+	JLT        askState
+	PREFETCHT0 (R13)
+	MOVQ       288(BX), R12
+	MOVQ       R8, R13
+	SHLQ       $0x02, R13
+	LEAQ       -4(R12)(R13*1), R13
+
+askGradient:
+	PREFETCHT0 (R12)
+	ADDQ       $+64, R12
+	CMPQ       R12, R13
+	JLT        askGradient
+	PREFETCHT0 (R13)
+
+near:
+	MOVQ (DI), R9
+	MOVQ (SI), R10
+	MOVQ (BX), DX
+	LEAQ (R10)(R8*4), R11
+	XORQ R13, R13
+	MOVQ R8, R14
+	SUBQ $+16, R14
+	JLT  updateRest
+
+updateVector:
+	VMOVUPS     (DX)(R13*1), Z0
+	VMOVUPS     (R10)(R13*1), Z1
+	VMOVUPS     (R11)(R13*1), Z2
+	VMOVUPS     (R9)(R13*1), Z3
+	VFMADD231PS Z4, Z3, Z0
+	VMULPS      Z5, Z0, Z0
+	VMULPS      Z6, Z1, Z1
+	VFMADD231PS Z7, Z0, Z1
+	VMULPS      Z0, Z0, Z0
+	VMULPS      Z8, Z2, Z2
+	VFMADD231PS Z9, Z0, Z2
+	VSQRTPS     Z2, Z14
+	VFMADD213PS Z12, Z11, Z14
+	VMULPS      Z10, Z1, Z0
+	VDIVPS      Z14, Z0, Z0
+	VFMADD231PS Z13, Z3, Z0
+	VMOVUPS     Z1, (R10)(R13*1)
+	VMOVUPS     Z2, (R11)(R13*1)
+	VMOVUPS     Z0, (DX)(R13*1)
+	ADDQ        $+64, R13
+	SUBQ        $+16, R14
+	JGE         updateVector
+
+updateRest:
+	ADDQ        $+16, R14
+	JEQ         updateDone
+	VMOVUPS.Z   (DX)(R13*1), K1, Z0
+	VMOVUPS.Z   (R10)(R13*1), K1, Z1
+	VMOVUPS.Z   (R11)(R13*1), K1, Z2
+	VMOVUPS.Z   (R9)(R13*1), K1, Z3
+	VFMADD231PS Z4, Z3, Z0
+	VMULPS      Z5, Z0, Z0
+	VMULPS      Z6, Z1, Z1
+	VFMADD231PS Z7, Z0, Z1
+	VMULPS      Z0, Z0, Z0
+	VMULPS      Z8, Z2, Z2
+	VFMADD231PS Z9, Z0, Z2
+	VSQRTPS     Z2, Z14
+	VFMADD213PS Z12, Z11, Z14
+	VMULPS      Z10, Z1, Z0
+	VDIVPS      Z14, Z0, Z0
+	VFMADD231PS Z13, Z3, Z0
+	VMOVUPS     Z1, K1, (R10)(R13*1)
+	VMOVUPS     Z2, K1, (R11)(R13*1)
+	VMOVUPS     Z0, K1, (DX)(R13*1)
+
+updateDone:
+	ADDQ    $+24, DI
+	ADDQ    $+24, SI
+	ADDQ    $+24, BX
+	DECQ    CX
+	JNE     row
+	LDMXCSR (SP)
+	VZEROUPPER
+	RET
+
+// func adagradAVX512(w *float32, m *float32, grad *float32, n int, rate float32, eps float32)
+// Requires: AVX, AVX512F, BMI2, SSE
+TEXT ·adagradAVX512(SB), NOSPLIT, $8-40
+	MOVQ         w+0(FP), DI
+	MOVQ         m+8(FP), SI
+	MOVQ         grad+16(FP), BX
+	MOVQ         n+24(FP), CX
+	STMXCSR      (SP)
+	MOVL         (SP), AX
+	ORL          $0x00008040, AX
+	MOVL         AX, 4(SP)
+	LDMXCSR      4(SP)
+	VBROADCASTSS rate+32(FP), Z6
+	VBROADCASTSS eps+36(FP), Z7
+	SUBQ         $0x10, CX
+	JLT          rest
+
+loop:
+	VMOVUPS     (BX), Z0
+	VMOVUPS     (SI), Z1
+	VMOVUPS     (DI), Z3
+	VFMADD231PS Z0, Z0, Z1
+	VSQRTPS     Z1, Z14
+	VADDPS      Z7, Z14, Z14
+	VMULPS      Z6, Z0, Z0
+	VDIVPS      Z14, Z0, Z0
+	VSUBPS      Z0, Z3, Z3
+	VMOVUPS     Z1, (SI)
+	VMOVUPS     Z3, (DI)
+	ADDQ        $0x40, DI
+	ADDQ        $0x40, SI
+	ADDQ        $0x40, BX
+	SUBQ        $0x10, CX
+	JGE         loop
+
+rest:
+	ADDQ        $0x10, CX
+	JEQ         done
+	MOVQ        $-1, R15
+	BZHIQ       CX, R15, R15
+	KMOVW       R15, K1
+	VMOVUPS.Z   (BX), K1, Z0
+	VMOVUPS.Z   (SI), K1, Z1
+	VMOVUPS.Z   (DI), K1, Z3
+	VFMADD231PS Z0, Z0, Z1
+	VSQRTPS     Z1, Z14
+	VADDPS      Z7, Z14, Z14
+	VMULPS      Z6, Z0, Z0
+	VDIVPS      Z14, Z0, Z0
+	VSUBPS      Z0, Z3, Z3
+	VMOVUPS     Z1, K1, (SI)
+	VMOVUPS     Z3, K1, (DI)
+
+done:
+	LDMXCSR (SP)
+	VZEROUPPER
+	RET
+
+// func adagradRowsAVX512(w *[]float32, state *[]float32, grad *[]float32, n int, dim int, l2 float32, scale float32, rate float32, eps float32)
+// Requires: AVX, AVX512F, BMI2, MMX+, SSE
+TEXT ·adagradRowsAVX512(SB), NOSPLIT, $8-56
+	MOVQ         dim+32(FP), R8
+	MOVQ         R8, CX
+	ANDQ         $+15, CX
+	MOVQ         $-1, R15
+	BZHIQ        CX, R15, R15
+	KMOVW        R15, K1
+	MOVQ         w+0(FP), DI
+	MOVQ         state+8(FP), SI
+	MOVQ         grad+16(FP), BX
+	MOVQ         n+24(FP), CX
+	STMXCSR      (SP)
+	MOVL         (SP), AX
+	ORL          $0x00008040, AX
+	MOVL         AX, 4(SP)
+	LDMXCSR      4(SP)
+	VBROADCASTSS l2+40(FP), Z4
+	VBROADCASTSS scale+44(FP), Z5
+	VBROADCASTSS rate+48(FP), Z6
+	VBROADCASTSS eps+52(FP), Z7
+
+row:
+	CMPQ CX, $0x0c
+	JLE  near
+	MOVQ 288(DI), R12
+	MOVQ R8, R13
+	SHLQ $0x02, R13
+	LEAQ -4(R12)(R13*1), R13
+
+askWeights:
+	PREFETCHT0 (R12)
+	ADDQ       $+64, R12
+	CMPQ       R12, R13
+	JLT        askWeights
+	PREFETCHT0 (R13)
+	MOVQ       288(SI), R12
+	MOVQ       R8, R13
+	SHLQ       $0x02, R13
+	LEAQ       -4(R12)(R13*1), R13
+
+askState:
+	PREFETCHT0 (R12)
+	ADDQ       $+64, R12
+	CMPQ       R12, R13
+	JLT        askState
+	PREFETCHT0 (R13)
+	MOVQ       288(BX), R12
+	MOVQ       R8, R13
+	SHLQ       $0x02, R13
+	LEAQ       -4(R12)(R13*1), R13
+
+askGradient:
+	PREFETCHT0 (R12)
+	ADDQ       $+64, R12
+	CMPQ       R12, R13
+	JLT        askGradient
+	PREFETCHT0 (R13)
+
+near:
+	MOVQ (DI), R9
+	MOVQ (SI), R10
+	MOVQ (BX), DX
+	LEAQ (R10)(R8*4), R11
+	XORQ R13, R13
+	MOVQ R8, R14
+	SUBQ $+16, R14
+	JLT  updateRest
+
+updateVector:
+	VMOVUPS     (DX)(R13*1), Z0
+	VMOVUPS     (R10)(R13*1), Z1
+	VMOVUPS     (R9)(R13*1), Z3
+	VFMADD231PS Z4, Z3, Z0
+	VMULPS      Z5, Z0, Z0
+	VFMADD231PS Z0, Z0, Z1
+	VSQRTPS     Z1, Z14
+	VADDPS      Z7, Z14, Z14
+	VMULPS      Z6, Z0, Z0
+	VDIVPS      Z14, Z0, Z0
+	VSUBPS      Z0, Z3, Z3
+	VMOVUPS     Z1, (R10)(R13*1)
+	VMOVUPS     Z3, (R9)(R13*1)
+	ADDQ        $+64, R13
+	SUBQ        $+16, R14
+	JGE         updateVector
+
+updateRest:
+	ADDQ        $+16, R14
+	JEQ         updateDone
+	VMOVUPS.Z   (DX)(R13*1), K1, Z0
+	VMOVUPS.Z   (R10)(R13*1), K1, Z1
+	VMOVUPS.Z   (R9)(R13*1), K1, Z3
+	VFMADD231PS Z4, Z3, Z0
+	VMULPS      Z5, Z0, Z0
+	VFMADD231PS Z0, Z0, Z1
+	VSQRTPS     Z1, Z14
+	VADDPS      Z7, Z14, Z14
+	VMULPS      Z6, Z0, Z0
+	VDIVPS      Z14, Z0, Z0
+	VSUBPS      Z0, Z3, Z3
+	VMOVUPS     Z1, K1, (R10)(R13*1)
+	VMOVUPS     Z3, K1, (R9)(R13*1)
+
+updateDone:
+	ADDQ    $+24, DI
+	ADDQ    $+24, SI
+	ADDQ    $+24, BX
+	DECQ    CX
+	JNE     row
+	LDMXCSR (SP)
+	VZEROUPPER
+	RET
+
+// func ftrlAVX512(w *float32, m *float32, v *float32, grad *float32, n int, inverse float32, base float32, l1 float32)
+// Requires: AVX, AVX512DQ, AVX512F, BMI2, SSE
+TEXT ·ftrlAVX512(SB), NOSPLIT, $8-52
+	MOVQ         w+0(FP), DI
+	MOVQ         m+8(FP), SI
+	MOVQ         v+16(FP), DX
+	MOVQ         grad+24(FP), BX
+	MOVQ         n+32(FP), CX
+	STMXCSR      (SP)
+	MOVL         (SP), AX
+	ORL          $0x00008040, AX
+	MOVL         AX, 4(SP)
+	LDMXCSR      4(SP)
+	VBROADCASTSS inverse+40(FP), Z6
+	VBROADCASTSS base+44(FP), Z7
+	VBROADCASTSS l1+48(FP), Z8
+	SUBQ         $0x10, CX
+	JLT          rest
+
+loop:
+	VMOVUPS      (BX), Z0
+	VMOVUPS      (SI), Z1
+	VMOVUPS      (DX), Z2
+	VMOVUPS      (DI), Z3
+	VSQRTPS      Z2, Z12
+	VFMADD231PS  Z0, Z0, Z2
+	VSQRTPS      Z2, Z14
+	VSUBPS       Z12, Z14, Z12
+	VMULPS       Z6, Z12, Z12
+	VADDPS       Z0, Z1, Z1
+	VFNMADD231PS Z3, Z12, Z1
+	VFMADD213PS  Z7, Z6, Z14
+	VXORPS       signBitAVX512<>+0(SB), Z1, Z13
+	VANDPS       signBitAVX512<>+0(SB), Z13, Z13
+	VANDPS       allButSignAVX512<>+0(SB), Z1, Z3
+	VSUBPS       Z8, Z3, Z3
+	VPXORD       Z12, Z12, Z12
+	VMAXPS       Z12, Z3, Z3
+	VDIVPS       Z14, Z3, Z3
+	VORPS        Z13, Z3, Z3
+	VMOVUPS      Z1, (SI)
+	VMOVUPS      Z2, (DX)
+	VMOVUPS      Z3, (DI)
+	ADDQ         $0x40, DI
+	ADDQ         $0x40, SI
+	ADDQ         $0x40, BX
+	ADDQ         $0x40, DX
+	SUBQ         $0x10, CX
+	JGE          loop
+
+rest:
+	ADDQ         $0x10, CX
+	JEQ          done
+	MOVQ         $-1, R15
+	BZHIQ        CX, R15, R15
+	KMOVW        R15, K1
+	VMOVUPS.Z    (BX), K1, Z0
+	VMOVUPS.Z    (SI), K1, Z1
+	VMOVUPS.Z    (DX), K1, Z2
+	VMOVUPS.Z    (DI), K1, Z3
+	VSQRTPS      Z2, Z12
+	VFMADD231PS  Z0, Z0, Z2
+	VSQRTPS      Z2, Z14
+	VSUBPS       Z12, Z14, Z12
+	VMULPS       Z6, Z12, Z12
+	VADDPS       Z0, Z1, Z1
+	VFNMADD231PS Z3, Z12, Z1
+	VFMADD213PS  Z7, Z6, Z14
+	VXORPS       signBitAVX512<>+0(SB), Z1, Z13
+	VANDPS       signBitAVX512<>+0(SB), Z13, Z13
+	VANDPS       allButSignAVX512<>+0(SB), Z1, Z3
+	VSUBPS       Z8, Z3, Z3
+	VPXORD       Z12, Z12, Z12
+	VMAXPS       Z12, Z3, Z3
+	VDIVPS       Z14, Z3, Z3
+	VORPS        Z13, Z3, Z3
+	VMOVUPS      Z1, K1, (SI)
+	VMOVUPS      Z2, K1, (DX)
+	VMOVUPS      Z3, K1, (DI)
+
+done:
+	LDMXCSR (SP)
+	VZEROUPPER
+	RET
+
+// func ftrlRowsAVX512(w *[]float32, state *[]float32, grad *[]float32, n int, dim int, l2 float32, scale float32, inverse float32, base float32, l1 float32)
+// Requires: AVX, AVX512DQ, AVX512F, BMI2, MMX+, SSE
+TEXT ·ftrlRowsAVX512(SB), NOSPLIT, $8-60
+	MOVQ         dim+32(FP), R8
+	MOVQ         R8, CX
+	ANDQ         $+15, CX
+	MOVQ         $-1, R15
+	BZHIQ        CX, R15, R15
+	KMOVW        R15, K1
+	MOVQ         w+0(FP), DI
+	MOVQ         state+8(FP), SI
+	MOVQ         grad+16(FP), BX
+	MOVQ         n+24(FP), CX
+	STMXCSR      (SP)
+	MOVL         (SP), AX
+	ORL          $0x00008040, AX
+	MOVL         AX, 4(SP)
+	LDMXCSR      4(SP)
+	VBROADCASTSS l2+40(FP), Z4
+	VBROADCASTSS scale+44(FP), Z5
+	VBROADCASTSS inverse+48(FP), Z6
+	VBROADCASTSS base+52(FP), Z7
+	VBROADCASTSS l1+56(FP), Z8
+
+row:
+	CMPQ CX, $0x0c
+	JLE  near
+	MOVQ 288(DI), R12
+	MOVQ R8, R13
+	SHLQ $0x02, R13
+	LEAQ -4(R12)(R13*1), R13
+
+askWeights:
+	PREFETCHT0 (R12)
+	ADDQ       $+64, R12
+	CMPQ       R12, R13
+	JLT        askWeights
+	PREFETCHT0 (R13)
+	MOVQ       288(SI), R12
+	MOVQ       R8, R13
+	SHLQ       $0x02, R13
+	ADDQ       R13, R13
+	LEAQ       -4(R12)(R13*1), R13
+
+askState:
+	PREFETCHT0 (R12)
+	ADDQ       $+64, R12
+	CMPQ       R12, R13
+	JLT        askState
+	PREFETCHT0 (R13)
+	MOVQ       288(BX), R12
+	MOVQ       R8, R13
+	SHLQ       $0x02, R13
+	LEAQ       -4(R12)(R13*1), R13
+
+askGradient:
+	PREFETCHT0 (R12)
+	ADDQ       $+64, R12
+	CMPQ       R12, R13
+	JLT        askGradient
+	PREFETCHT0 (R13)
+
+near:
+	MOVQ (DI), R9
+	MOVQ (SI), R10
+	MOVQ (BX), DX
+	LEAQ (R10)(R8*4), R11
+	XORQ R13, R13
+	MOVQ R8, R14
+	SUBQ $+16, R14
+	JLT  updateRest
+
+updateVector:
+	VMOVUPS      (DX)(R13*1), Z0
+	VMOVUPS      (R10)(R13*1), Z1
+	VMOVUPS      (R11)(R13*1), Z2
+	VMOVUPS      (R9)(R13*1), Z3
+	VFMADD231PS  Z4, Z3, Z0
+	VMULPS       Z5, Z0, Z0
+	VSQRTPS      Z2, Z12
+	VFMADD231PS  Z0, Z0, Z2
+	VSQRTPS      Z2, Z14
+	VSUBPS       Z12, Z14, Z12
+	VMULPS       Z6, Z12, Z12
+	VADDPS       Z0, Z1, Z1
+	VFNMADD231PS Z3, Z12, Z1
+	VFMADD213PS  Z7, Z6, Z14
+	VXORPS       signBitAVX512<>+0(SB), Z1, Z13
+	VANDPS       signBitAVX512<>+0(SB), Z13, Z13
+	VANDPS       allButSignAVX512<>+0(SB), Z1, Z3
+	VSUBPS       Z8, Z3, Z3
+	VPXORD       Z12, Z12, Z12
+	VMAXPS       Z12, Z3, Z3
+	VDIVPS       Z14, Z3, Z3
+	VORPS        Z13, Z3, Z3
+	VMOVUPS      Z1, (R10)(R13*1)
+	VMOVUPS      Z2, (R11)(R13*1)
+	VMOVUPS      Z3, (R9)(R13*1)
+	ADDQ         $+64, R13
+	SUBQ         $+16, R14
+	JGE          updateVector
+
+updateRest:
+	ADDQ         $+16, R14
+	JEQ          updateDone
+	VMOVUPS.Z    (DX)(R13*1), K1, Z0
+	VMOVUPS.Z    (R10)(R13*1), K1, Z1
+	VMOVUPS.Z    (R11)(R13*1), K1, Z2
+	VMOVUPS.Z    (R9)(R13*1), K1, Z3
+	VFMADD231PS  Z4, Z3, Z0
+	VMULPS       Z5, Z0, Z0
+	VSQRTPS      Z2, Z12
+	VFMADD231PS  Z0, Z0, Z2
+	VSQRTPS      Z2, Z14
+	VSUBPS       Z12, Z14, Z12
+	VMULPS       Z6, Z12, Z12
+	VADDPS       Z0, Z1, Z1
+	VFNMADD231PS Z3, Z12, Z1
+	VFMADD213PS  Z7, Z6, Z14
+	VXORPS       signBitAVX512<>+0(SB), Z1, Z13
+	VANDPS       signBitAVX512<>+0(SB), Z13, Z13
+	VANDPS       allButSignAVX512<>+0(SB), Z1, Z3
+	VSUBPS       Z8, Z3, Z3
+	VPXORD       Z12, Z12, Z12
+	VMAXPS       Z12, Z3, Z3
+	VDIVPS       Z14, Z3, Z3
+	VORPS        Z13, Z3, Z3
+	VMOVUPS      Z1, K1, (R10)(R13*1)
+	VMOVUPS      Z2, K1, (R11)(R13*1)
+	VMOVUPS      Z3, K1, (R9)(R13*1)
+
+updateDone:
+	ADDQ    $+24, DI
+	ADDQ    $+24, SI
+	ADDQ    $+24, BX
+	DECQ    CX
+	JNE     row
+	LDMXCSR (SP)
+	VZEROUPPER
+	RET
+
 // func copyRowsAVX512(dst *float32, stride int, rows *[]float32, n int, dim int)
 // Requires: AVX, AVX512F, BMI2, MMX+
 TEXT ·copyRowsAVX512(SB), NOSPLIT, $0-40

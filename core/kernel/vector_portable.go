@@ -32,3 +32,18 @@ func sumRowsKernel(*float32, int, *uint32, int, *[]float32, *float32, int, int, 
 
 func adamRowsKernel(w, state, g *[]float32, n, dim int, l2, scale, b1, a1, b2, a2, step, root, eps float32) {
 }
+
+func lambKernel(w, m, v, g *float32, n int, b1, a1, b2, a2, step, root, eps, decay float32) {}
+
+func lambRowsKernel(w, state, g *[]float32, n, dim int, l2, scale, b1, a1, b2, a2, step, root, eps, decay float32) {
+}
+
+func adagradKernel(w, m, g *float32, n int, rate, eps float32) {}
+
+func adagradRowsKernel(w, state, g *[]float32, n, dim int, l2, scale, rate, eps float32) {
+}
+
+func ftrlKernel(w, m, v, g *float32, n int, inverse, base, l1 float32) {}
+
+func ftrlRowsKernel(w, state, g *[]float32, n, dim int, l2, scale, inverse, base, l1 float32) {
+}

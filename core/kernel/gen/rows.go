@@ -1,6 +1,8 @@
 package main
 
 import (
+	"strings"
+
 	"github.com/mmcloughlin/avo/attr"
 	"github.com/mmcloughlin/avo/operand"
 	"github.com/mmcloughlin/avo/reg"
@@ -160,24 +162,39 @@ func (w *vector) sumRows() {
 	w.end()
 }
 
-// updateRows writes an optimizer's step over rows of weights whose states and gradients lie elsewhere, states numbers for each weight; body has
-// the gradient, the regulariser's added and all scaled, the weights and the states in registers 0, 3, 1 and 2 and leaves the new ones there.
-func (w *vector) updateRows(name, formula, parameters string, states int, constants []string, body func()) {
-	w.rowFunction(name+"Rows", formula+" grad stands for scale·(grad + l2·w).", "func(w, state, grad *[]float32, n, dim int, l2, scale, "+parameters+" float32)",
+// rule is an optimizer's step. Its body has the gradient, the weights and the states in registers 0, 3, 1 and 2 and leaves the new ones there; where
+// it only finds the direction of a step, that is left in place of the gradient and the weights stay.
+type rule struct {
+	name      string
+	formula   string
+	states    int      // numbers for each weight
+	constants []string // from register firstConstant on
+	direction bool
+	body      func()
+}
+
+func (r *rule) parameters() string { return strings.Join(r.constants, ", ") }
+
+// firstConstant is the register of a rule's first constant; those before are the operands', the regulariser's factor and the gradient's scale.
+const firstConstant = 6
+
+// updateRows writes a rule over rows of weights whose states and gradients lie elsewhere; the gradient is taken with the regulariser's added and all scaled.
+func (w *vector) updateRows(r *rule) {
+	w.rowFunction(r.name+"Rows", r.formula+" grad stands for scale·(grad + l2·w).", "func(w, state, grad *[]float32, n, dim int, l2, scale, "+r.parameters()+" float32)",
 		map[string]reg.GPPhysical{"w": reg.RDI, "state": reg.RSI, "grad": reg.RBX})
 	c := w.c
 	w.flushTiny()
 	const l2, scale = 4, 5
 	w.broadcast("l2", l2)
 	w.broadcast("scale", scale)
-	for i, p := range constants {
+	for i, p := range r.constants {
 		w.broadcast(p, firstConstant+i)
 	}
 	c.Label("row")
 	c.CMPQ(reg.RCX, operand.U8(rowsAhead))
 	c.JLE(operand.LabelRef("near"))
 	w.ask("askWeights", reg.RDI, 1)
-	w.ask("askState", reg.RSI, states)
+	w.ask("askState", reg.RSI, r.states)
 	w.ask("askGradient", reg.RBX, 1)
 	c.Label("near")
 	c.MOVQ(at(reg.RDI), reg.R9)
@@ -187,16 +204,20 @@ func (w *vector) updateRows(name, formula, parameters string, states int, consta
 	w.eachVector("update", func(masked bool) {
 		w.load(c, offset(reg.RDX), w.v(0), masked)
 		w.load(c, offset(reg.R10), w.v(1), masked)
-		if states == 2 {
+		if r.states == 2 {
 			w.load(c, offset(reg.R11), w.v(2), masked)
 		}
 		w.load(c, offset(reg.R9), w.v(3), masked)
 		c.VFMADD231PS(w.v(l2), w.v(3), w.v(0))
 		c.VMULPS(w.v(scale), w.v(0), w.v(0))
-		body()
+		r.body()
 		w.store(c, w.v(1), offset(reg.R10), masked)
-		if states == 2 {
+		if r.states == 2 {
 			w.store(c, w.v(2), offset(reg.R11), masked)
+		}
+		if r.direction {
+			w.store(c, w.v(0), offset(reg.RDX), masked)
+			return
 		}
 		w.store(c, w.v(3), offset(reg.R9), masked)
 	})
@@ -209,31 +230,35 @@ func (w *vector) updateRows(name, formula, parameters string, states int, consta
 	w.end()
 }
 
-// update writes the same step over weights and states that lie side by side.
-func (w *vector) update(name, formula, parameters string, states int, constants []string, body func()) {
+// update writes a rule over weights and states that lie side by side.
+func (w *vector) update(r *rule) {
 	pointers := map[string]reg.GPPhysical{"w": reg.RDI, "m": reg.RSI, "grad": reg.RBX}
 	list, moving := "w, m, grad", []reg.GPPhysical{reg.RDI, reg.RSI, reg.RBX}
-	if states == 2 {
+	if r.states == 2 {
 		pointers["v"], list = reg.RDX, "w, m, v, grad"
 		moving = append(moving, reg.RDX)
 	}
-	w.function(name, formula, "func("+list+" *float32, n int, "+parameters+" float32)", pointers)
+	w.function(r.name, r.formula, "func("+list+" *float32, n int, "+r.parameters()+" float32)", pointers)
 	c := w.c
 	w.flushTiny()
-	for i, p := range constants {
+	for i, p := range r.constants {
 		w.broadcast(p, firstConstant+i)
 	}
 	w.sweep(moving, func(masked bool) {
 		w.load(c, at(reg.RBX), w.v(0), masked)
 		w.load(c, at(reg.RSI), w.v(1), masked)
-		if states == 2 {
+		if r.states == 2 {
 			w.load(c, at(reg.RDX), w.v(2), masked)
 		}
 		w.load(c, at(reg.RDI), w.v(3), masked)
-		body()
+		r.body()
 		w.store(c, w.v(1), at(reg.RSI), masked)
-		if states == 2 {
+		if r.states == 2 {
 			w.store(c, w.v(2), at(reg.RDX), masked)
+		}
+		if r.direction {
+			w.store(c, w.v(0), at(reg.RBX), masked)
+			return
 		}
 		w.store(c, w.v(3), at(reg.RDI), masked)
 	})
@@ -241,22 +266,50 @@ func (w *vector) update(name, formula, parameters string, states int, constants 
 	w.end()
 }
 
-// firstConstant is the register of an update's first constant; those before are the operands', the regulariser's factor and the gradient's scale.
-const firstConstant = 6
-
-// optimizers writes the updates in both forms.
+// optimizers writes the rules in both forms.
 func (w *vector) optimizers() {
-	for _, write := range []func(name, formula, parameters string, states int, constants []string, body func()){w.update, w.updateRows} {
-		write("adam", "is one step of Adam over n, with its factors worked out: m = b1·m + a1·grad, v = b2·v + a2·grad², w -= step·m/(√v·root + eps).",
-			"b1, a1, b2, a2, step, root, eps", 2, []string{"b1", "a1", "b2", "a2", "step", "root", "eps"}, w.adam)
+	for _, r := range []rule{
+		{
+			name:      "adam",
+			formula:   "is one step of Adam over n, with its factors worked out: m = b1·m + a1·grad, v = b2·v + a2·grad², w -= step·m/(√v·root + eps).",
+			states:    2,
+			constants: []string{"b1", "a1", "b2", "a2", "step", "root", "eps"},
+			body:      w.adam,
+		},
+		{
+			name:      "lamb",
+			formula:   "is the direction of one step of LAMB over n, put in place of grad: m = b1·m + a1·grad, v = b2·v + a2·grad², grad = step·m/(√v·root + eps) + decay·w.",
+			states:    2,
+			constants: []string{"b1", "a1", "b2", "a2", "step", "root", "eps", "decay"},
+			direction: true,
+			body:      w.lamb,
+		},
+		{
+			name:      "adagrad",
+			formula:   "is one step of Adagrad over n: m += grad², w -= rate·grad/(√m + eps).",
+			states:    1,
+			constants: []string{"rate", "eps"},
+			body:      w.adagrad,
+		},
+		{
+			name: "ftrl",
+			formula: "is one step of FTRL-proximal over n: m += grad - (√(v+grad²) - √v)·inverse·w, v += grad², " +
+				"w = -sign(m)·max(|m| - l1, 0)/(√v·inverse + base).",
+			states:    2,
+			constants: []string{"inverse", "base", "l1"},
+			body:      w.ftrl,
+		},
+	} {
+		w.update(&r)
+		w.updateRows(&r)
 	}
 }
 
-// adam is the body of an update; it uses register 14 besides.
-func (w *vector) adam() {
+// moments leaves the new moments in registers 1 and 2 and step·m/(√v·root + eps) in register 0; it uses register 14 besides.
+func (w *vector) moments() {
 	const b1, a1, b2, a2, step, root, eps = 6, 7, 8, 9, 10, 11, 12
 	c := w.c
-	g, m, v, x, t := w.v(0), w.v(1), w.v(2), w.v(3), w.v(14)
+	g, m, v, t := w.v(0), w.v(1), w.v(2), w.v(14)
 	c.VMULPS(w.v(b1), m, m)
 	c.VFMADD231PS(w.v(a1), g, m)
 	c.VMULPS(g, g, g)
@@ -266,5 +319,50 @@ func (w *vector) adam() {
 	c.VFMADD213PS(w.v(eps), w.v(root), t)
 	c.VMULPS(w.v(step), m, g)
 	c.VDIVPS(t, g, g)
+}
+
+func (w *vector) adam() {
+	w.moments()
+	w.c.VSUBPS(w.v(0), w.v(3), w.v(3))
+}
+
+func (w *vector) lamb() {
+	const decay = 13
+	w.moments()
+	w.c.VFMADD231PS(w.v(decay), w.v(3), w.v(0))
+}
+
+func (w *vector) adagrad() {
+	const rate, eps = 6, 7
+	c := w.c
+	g, m, x, t := w.v(0), w.v(1), w.v(3), w.v(14)
+	c.VFMADD231PS(g, g, m)
+	c.VSQRTPS(m, t)
+	c.VADDPS(w.v(eps), t, t)
+	c.VMULPS(w.v(rate), g, g)
+	c.VDIVPS(t, g, g)
 	c.VSUBPS(g, x, x)
+}
+
+func (w *vector) ftrl() {
+	const inverse, base, l1 = 6, 7, 8
+	c := w.c
+	g, z, n, x, root, sign := w.v(0), w.v(1), w.v(2), w.v(3), w.v(14), w.v(13)
+	c.VSQRTPS(n, w.v(12))
+	c.VFMADD231PS(g, g, n)
+	c.VSQRTPS(n, root)
+	c.VSUBPS(w.v(12), root, w.v(12))
+	c.VMULPS(w.v(inverse), w.v(12), w.v(12))
+	c.VADDPS(g, z, z)
+	c.VFNMADD231PS(x, w.v(12), z)
+	c.VFMADD213PS(w.v(base), w.v(inverse), root)
+	// The sign of w is that of -z, its size what |z| exceeds l1 by.
+	c.VXORPS(w.k("signBit"), z, sign)
+	c.VANDPS(w.k("signBit"), sign, sign)
+	c.VANDPS(w.k("allButSign"), z, x)
+	c.VSUBPS(w.v(l1), x, x)
+	w.zero(c, w.v(12))
+	c.VMAXPS(w.v(12), x, x)
+	c.VDIVPS(root, x, x)
+	c.VORPS(sign, x, x)
 }

@@ -147,12 +147,12 @@ func TestAgainstReference(t *testing.T) {
 			t.Errorf("%+v: clipped %v, want %v", c, clipped, wantClipped)
 		}
 	}
-	for _, rule := range []string{AdamName, SparseAdamName, SGDName, AdagradName} {
+	for _, rule := range rowNames {
 		dense := rule
 		if rule == SparseAdamName {
 			dense = AdamName
 		}
-		c := Config{Optimizer: dense, EmbeddingOptimizer: rule, LearningRate: 0.01}
+		c := Config{Optimizer: dense, EmbeddingOptimizer: rule, LearningRate: 0.01, FTRLL1: 0.3, FTRLL2: 0.2, WeightDecay: 0.1}
 		f(c, false)
 		c.EmbeddingL2 = 0.05
 		f(c, false)
@@ -212,8 +212,11 @@ func (b *bed) run(t testing.TB, steps int) (w []float32) {
 
 func TestThreadsChangeNoBit(t *testing.T) {
 	defer kernel.SetThreads(0)
-	for _, rule := range []string{AdamName, SparseAdamName} {
+	for _, rule := range []string{AdamName, SparseAdamName, LAMBName} {
 		c := Config{EmbeddingOptimizer: rule, EmbeddingL2: 0.1, NetL2: 0.1, MaxNorm: 1}
+		if rule == LAMBName {
+			c.Optimizer = rule
+		}
 		kernel.SetThreads(1)
 		want := newBed(t, c, 5000).run(t, 5)
 		kernel.SetThreads(3)
@@ -225,7 +228,7 @@ func TestThreadsChangeNoBit(t *testing.T) {
 
 func TestResume(t *testing.T) {
 	for _, c := range []Config{
-		{MaxNorm: 3, EmbeddingL2: 0.01}, {EmbeddingOptimizer: SparseAdamName}, {Optimizer: AdagradName}, {Optimizer: SGDName},
+		{MaxNorm: 3, EmbeddingL2: 0.01}, {EmbeddingOptimizer: SparseAdamName}, {Optimizer: AdagradName}, {Optimizer: SGDName}, {Optimizer: FTRLName}, {Optimizer: LAMBName},
 	} {
 		want := newBed(t, c, 100).run(t, 9)
 		b := newBed(t, c, 100)
@@ -397,6 +400,54 @@ func TestStepDoesNotAllocate(t *testing.T) {
 			}
 		}); n > 0 {
 			t.Errorf("%s: %g allocations a step", rule, n)
+		}
+	}
+}
+
+// TestLAMBWholeParameter: the ratio is that of the whole parameter, over all of its blocks. A constant gradient has a direction of ones in the first step.
+func TestLAMBWholeParameter(t *testing.T) {
+	const n = 3*denseGrain + 5
+	o, err := New(Config{Optimizer: LAMBName, LearningRate: 0.1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := Dense{"w", graph.NewTensor(1, n), graph.NewTensor(1, n)}
+	norm := 0.0
+	for i := range n {
+		d.Value.F32[i], d.Grad.F32[i] = float32(i%7-3), 0.5
+		norm += float64(d.Value.F32[i]) * float64(d.Value.F32[i])
+	}
+	if _, _, err := o.Step([]Dense{d}, nil); err != nil {
+		t.Fatal(err)
+	}
+	step := 0.1 * math.Sqrt(norm/n)
+	for i, x := range d.Value.F32 {
+		if want := float64(i%7-3) - step; math.Abs(float64(x)-want) > 1e-5 {
+			t.Fatalf("weight %d is %g, want %g", i, x, want)
+		}
+	}
+}
+
+// Nothing is allocated by a step of any rule once its buffers have grown.
+func TestStepsAllocateNothing(t *testing.T) {
+	defer kernel.SetThreads(0)
+	for _, threads := range []int{1, 2} {
+		kernel.SetThreads(threads)
+		for _, rule := range rowNames {
+			c := Config{EmbeddingOptimizer: rule, EmbeddingL2: 0.1, MaxNorm: 1}
+			if rule != SparseAdamName {
+				c.Optimizer = rule
+			}
+			b := newBed(t, c, 3000)
+			b.run(t, 3)
+			rows := b.gradients()
+			if n := testing.AllocsPerRun(50, func() {
+				if _, _, err := b.o.Step(b.dense, rows); err != nil {
+					t.Fatal(err)
+				}
+			}); n != 0 {
+				t.Errorf("%s on %d threads: %v allocations a step", rule, threads, n)
+			}
 		}
 	}
 }

@@ -10,7 +10,7 @@ import (
 
 // BenchmarkStep is a step over a tower of 3 × 400 × 400 and a table of 100,000 rows of 10, of which the batch has 5,000.
 func BenchmarkStep(b *testing.B) {
-	for _, rule := range []string{AdamName, SparseAdamName, AdagradName, SGDName} {
+	for _, rule := range rowNames {
 		b.Run(rule, func(b *testing.B) {
 			c := Config{EmbeddingOptimizer: rule, EmbeddingL2: 0.05, MaxNorm: 10}
 			o, err := New(c)

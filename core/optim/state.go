@@ -9,7 +9,7 @@ import (
 	"github.com/millrace/millrace/core/graph"
 )
 
-// State returns the dense state as named tensors (adam: name+"/m", name+"/v"; adagrad: name+"/sum") and the step count, for a checkpoint; Load restores it.
+// State returns the dense state as named tensors (adam: name+"/m", name+"/v"; adagrad: name+"/sum"; ftrl: name+"/z", name+"/n"; lamb as adam) and the step count, for a checkpoint; Load restores it.
 // The tensors are the optimizer's own: they change with the next step.
 func (o *Optimizer) State() (map[string]*graph.Tensor, uint64) {
 	state := make(map[string]*graph.Tensor, 2*len(o.params))

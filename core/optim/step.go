@@ -31,6 +31,9 @@ type Optimizer struct {
 	sumBody      func(lo, hi int)
 	moveBody     func(lo, hi int)
 	touchBody    func(lo, hi int)
+	denseBlocks  int       // how many of moves, and of sums, are dense
+	ratios       []float64 // of LAMB: how far each dense parameter goes along its direction
+	goBody       func(lo, hi int)
 }
 
 type param struct {
@@ -71,7 +74,7 @@ func New(c Config) (*Optimizer, error) {
 		return nil, fmt.Errorf("make an optimizer: %w", err)
 	}
 	o := &Optimizer{c: c, lr: c.LearningRate}
-	o.sumBody, o.moveBody, o.touchBody = o.sumBlocks, o.moveBlocks, o.touchRows
+	o.sumBody, o.moveBody, o.touchBody, o.goBody = o.sumBlocks, o.moveBlocks, o.touchRows, o.goBlocks
 	return o, nil
 }
 
@@ -119,6 +122,10 @@ func (o *Optimizer) Step(dense []Dense, rows []Rows) (l2, norm float64, err erro
 	}
 	o.corr1, o.corr2 = 1-math.Pow(o.c.Beta1, float64(o.steps)), 1-math.Pow(o.c.Beta2, float64(o.steps))
 	kernel.Parallel(len(o.moves), 1, o.moveBody)
+	if o.c.Optimizer == LAMBName {
+		o.trust()
+		kernel.Parallel(o.denseBlocks, 1, o.goBody)
+	}
 	if o.c.EmbeddingOptimizer != AdamName {
 		kernel.Parallel(len(rows), 1, o.touchBody)
 	}
@@ -194,7 +201,7 @@ func (o *Optimizer) plan() {
 			o.sums = append(o.sums, block{denseBlock, i, lo, min(lo+denseGrain, n)})
 		}
 	}
-	o.moves = append(o.moves, o.sums...)
+	o.moves, o.denseBlocks = append(o.moves, o.sums...), len(o.sums)
 	full := o.c.EmbeddingOptimizer == AdamName
 	slots := 0
 	for i, r := range o.rows {
@@ -310,7 +317,10 @@ func (o *Optimizer) moveBlocks(lo, hi int) {
 			for j, t := range o.params[b.i].state[:stateCount(o.c.Optimizer)] {
 				s[j] = t.F32[b.lo:b.hi]
 			}
-			o.move(o.c.Optimizer, w, g, s[0], s[1])
+			o.move(w, g, s[0], s[1])
+			if o.c.Optimizer == LAMBName {
+				o.partial[i] = partial{squares: kernel.SumSquares(w), norm: kernel.SumSquares(g)}
+			}
 		case chunkBlock:
 			o.moveChunk(b)
 		case rowsBlock:
@@ -377,30 +387,64 @@ func (o *Optimizer) moveListed(w, state, grads [][]float32, dim int) {
 		fallthrough
 	case AdamName:
 		kernel.AdamRows(w, state, grads, dim, l2, scale, o.lr, o.c.Beta1, o.c.Beta2, eps, o.corr1, o.corr2)
-		return
-	}
-	for i, g := range grads {
-		x := w[i][:len(g)]
-		for j, v := range g {
-			g[j] = scale * (v + l2*x[j])
+	case AdagradName:
+		kernel.AdagradRows(w, state, grads, dim, l2, scale, o.lr, eps)
+	case FTRLName:
+		kernel.FTRLRows(w, state, grads, dim, l2, scale, o.lr, o.c.FTRLBeta, o.c.FTRLL1, o.c.FTRLL2)
+	case LAMBName: // a row is a layer of its own
+		kernel.LambRows(w, state, grads, dim, l2, scale, o.c.Beta1, o.c.Beta2, eps, o.corr1, o.corr2, o.c.WeightDecay)
+		for i, g := range grads {
+			kernel.Axpy(float32(-o.lr*trustRatio(kernel.SumSquares(w[i]), kernel.SumSquares(g))), g, w[i])
 		}
-		o.move(o.c.EmbeddingOptimizer, x, g, state[i], nil)
+	default:
+		for i, g := range grads {
+			kernel.Axpy(l2, w[i], g)
+			kernel.Axpy(-scale*float32(o.lr), g, w[i])
+		}
 	}
 }
 
-// move applies one optimizer's rule to weights w with gradient g and states a and b.
-func (o *Optimizer) move(optimizer string, w, g, a, b []float32) {
-	eps := o.c.eps(optimizer)
-	switch optimizer {
+// trustRatio is LAMB's ‖w‖/‖direction‖ of a layer from the squares, 1 where either is zero.
+func trustRatio(w, direction float64) float64 {
+	if w == 0 || direction == 0 {
+		return 1
+	}
+	return math.Sqrt(w / direction)
+}
+
+// trust finds the ratio of each dense parameter from what its blocks left.
+func (o *Optimizer) trust() {
+	o.ratios = resize(o.ratios, len(o.dense))
+	for first := 0; first < o.denseBlocks; {
+		i, sum := o.moves[first].i, partial{}
+		for ; first < o.denseBlocks && o.moves[first].i == i; first++ {
+			sum.squares += o.partial[first].squares
+			sum.norm += o.partial[first].norm
+		}
+		o.ratios[i] = trustRatio(sum.squares, sum.norm)
+	}
+}
+
+// goBlocks takes the steps along the directions that LAMB found.
+func (o *Optimizer) goBlocks(lo, hi int) {
+	for _, b := range o.moves[lo:hi] {
+		d := &o.dense[b.i]
+		kernel.Axpy(float32(-o.lr*o.ratios[b.i]), d.Grad.F32[b.lo:b.hi], d.Value.F32[b.lo:b.hi])
+	}
+}
+
+// move applies the dense rule to weights w with gradient g and states a and b; LAMB's leaves the weights and puts its direction in g.
+func (o *Optimizer) move(w, g, a, b []float32) {
+	eps := o.c.eps(o.c.Optimizer)
+	switch o.c.Optimizer {
 	case SGDName:
 		kernel.Axpy(float32(-o.lr), g, w)
-	case AdagradName: // Duchi et al. 2011: s += g², w −= lr·g/(√s + ε)
-		lr, e := float32(o.lr), float32(eps)
-		a = a[:len(w)]
-		for i, x := range g {
-			a[i] += x * x
-			w[i] -= lr * x / (float32(math.Sqrt(float64(a[i]))) + e)
-		}
+	case AdagradName:
+		kernel.Adagrad(w, a, g, o.lr, eps)
+	case FTRLName:
+		kernel.FTRL(w, a, b, g, o.lr, o.c.FTRLBeta, o.c.FTRLL1, o.c.FTRLL2)
+	case LAMBName:
+		kernel.LambDirection(w, a, b, g, o.c.Beta1, o.c.Beta2, eps, o.corr1, o.corr2, o.c.WeightDecay)
 	default:
 		kernel.Adam(w, a, b, g, o.lr, o.c.Beta1, o.c.Beta2, eps, o.corr1, o.corr2)
 	}

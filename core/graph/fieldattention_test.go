@@ -68,3 +68,18 @@ func TestFieldAttentionIdentities(t *testing.T) {
 	}
 	near(t, "exchanged fields", b.infer(FieldAttention(q, k, v, 3, 2, 1, 0)), got, 1e-12)
 }
+
+// TestFieldAttentionForms: a block of residuals and a residual from elsewhere are the same; α is what Gorgonia's own rows of softmax sum to.
+func TestFieldAttentionForms(t *testing.T) {
+	b := newBench(t)
+	q, k, v, x := b.input(6, 4), b.input(6, 4), b.input(6, 4), b.input(6, 4)
+	want := append([]float64{}, b.infer(Add(FieldAttention(q, k, v, 3, 2, 0.5, 0), x))...)
+	block, alpha := FieldAttentionOf(Concat(q, k, v, x), nil, 4, 3, 2, 0.5, 0)
+	near(t, "block", b.infer(block), want, 1e-12)
+	other, _ := FieldAttentionOf(Concat(q, k, v), x, 4, 3, 2, 0.5, 0)
+	near(t, "another value", b.infer(other), want, 1e-12)
+	weights := b.infer(alpha)
+	for i := 0; i < len(weights); i += 3 {
+		near(t, "sum of weights", []float64{weights[i] + weights[i+1] + weights[i+2]}, []float64{1}, 1e-12)
+	}
+}

@@ -163,6 +163,7 @@ func TestGradientsOfManyRows(t *testing.T) {
 
 func TestLayerNormGradient(t *testing.T) {
 	forSizes(t, func(b *bench, n int) { b.check(LayerNorm(b.input(n, 4), b.param(1, 4), b.param(1, 4), 1e-3), n) })
+	forSizes(t, func(b *bench, n int) { b.check(LayerNormAct(b.input(n, 4), b.param(1, 4), b.param(1, 4), 1e-3, ReLU), n) })
 }
 
 func TestReshapeGradients(t *testing.T) {
@@ -174,6 +175,14 @@ func TestFieldAttentionGradient(t *testing.T) {
 	for _, rate := range []float64{0, 0.4} {
 		forSizes(t, func(b *bench, n int) {
 			b.check(FieldAttention(b.input(3*n, 4), b.input(3*n, 4), b.input(3*n, 4), 3, 2, 0.7, rate), 3*n)
+		})
+		forSizes(t, func(b *bench, n int) { // the residual is another value, or a block of the same
+			y, _ := FieldAttentionOf(b.input(3*n, 12), b.input(3*n, 4), 4, 3, 2, 0.7, rate)
+			b.check(y, 3*n)
+		})
+		forSizes(t, func(b *bench, n int) {
+			y, _ := FieldAttentionOf(b.input(3*n, 16), nil, 4, 3, 2, 0.7, rate)
+			b.check(y, 3*n)
 		})
 	}
 }

@@ -23,6 +23,9 @@ type Net struct {
 	Lookups []*Lookup
 	Dense   []*Dense
 
+	// Explanations are the values that the model's layers marked with Explain. Plans that do not ask for them do not compute them.
+	Explanations []Explanation
+
 	// Scoring tells layers that nobody will ask for gradients: they may add operations that have none, over the same parameters.
 	Scoring bool
 

@@ -1,0 +1,33 @@
+package nn
+
+import (
+	"math"
+
+	"github.com/millrace/millrace/core/graph"
+)
+
+// XavierNormalBlocks draws each of so many blocks of columns, matrices side by side that one product multiplies, from the law of a matrix of its own.
+func XavierNormalBlocks(blocks int) Init {
+	return func(rng func() float64, rows, cols int, dst []float32) {
+		Normal(math.Sqrt(2/float64(rows+cols/blocks)))(rng, rows, cols, dst)
+	}
+}
+
+// LayerNormAct is LayerNorm with an activation after it, in one operation.
+func (n *Net) LayerNormAct(name string, x *graph.Node, act graph.Activation) *graph.Node {
+	gamma := n.Param(name+"/gamma", 1, x.Cols, Constant(1))
+	beta := n.Param(name+"/beta", 1, x.Cols, Zeros())
+	return graph.LayerNormAct(x, gamma, beta, 1e-5, act)
+}
+
+// Explanation is a value inside a model that says why a score is what it is.
+type Explanation struct {
+	Name   string
+	Node   *graph.Node
+	Fields []string // what it is about, in the order of its rows or columns
+}
+
+// Explain marks a value as worth showing; who asks for explanations finds it among Explanations.
+func (n *Net) Explain(name string, node *graph.Node, fields []string) {
+	n.Explanations = append(n.Explanations, Explanation{name, node, fields})
+}

@@ -162,8 +162,8 @@ func (spec *Spec) decode(keys []entry, config Config) error {
 		switch {
 		case name == "model":
 		case name == "loss":
-			if l := Canonical(k.value.Value); l != "binarycrossentropy" && l != "binarylogloss" {
-				return fmt.Errorf("line %d: loss is %q, want binary_crossentropy", k.line, k.value.Value)
+			if err := spec.Settings.parseLoss(k.value.Value); err != nil {
+				return fmt.Errorf("line %d: %w", k.line, err)
 			}
 		case name == "embedding_initializer":
 			std, err := initializerStd(k.value)

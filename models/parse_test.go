@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/millrace/millrace/core/optim"
 	"github.com/millrace/millrace/models"
 	"github.com/millrace/millrace/models/modeltest"
 )
@@ -37,6 +38,14 @@ func TestParse(t *testing.T) {
 	ok("model: dnn\nhidden_units: 64\nnet_dropout: [0.5]\nhidden_activations: [ReLU]", any)
 	ok("model: dnn\nhidden_units: [4, 4]\nhidden_activations: [Dice, Dice]\nnet_regularizer: null", any)
 	ok("model: dnn\noptimizer: Adam\nembedding_optimizer: sparse_adam", func(s *models.Spec) bool { return s.Settings.EmbeddingOptimizer == "sparse_adam" })
+	ok("model: dnn\nloss: focal_loss", func(s *models.Spec) bool {
+		return s.Settings.Loss == models.FocalLoss && s.Settings.FocalGamma == 2 && s.Settings.FocalAlpha == 0.25
+	})
+	ok("model: dnn", func(s *models.Spec) bool { return *s.Settings.ReduceLROnPlateau && s.Settings.Schedule().Fixed() })
+	ok("model: dnn\nlr_schedule: Cosine", func(s *models.Spec) bool {
+		return !*s.Settings.ReduceLROnPlateau && s.Settings.Schedule() == optim.Schedule{Kind: "cosine", Epochs: 100, StepEpochs: 1, StepFactor: 0.1}
+	})
+	ok("model: dnn\nlr_schedule: cosine\nreduce_lr_on_plateau: true", func(s *models.Spec) bool { return *s.Settings.ReduceLROnPlateau })
 	ok("model: dnn\nloss: binary_crossentropy\ngpu: 0\nnum_workers: 3\nverbose: 1\ntask: binary_classification\nmetrics: [AUC, logloss]", func(s *models.Spec) bool {
 		return len(s.Notices) == 1 && strings.Contains(s.Notices[0], "gpu, num_workers, verbose, task, metrics")
 	})
@@ -78,6 +87,12 @@ func TestParse(t *testing.T) {
 	bad("model: dnn\noptimizer: lion", "optimizer", "lion")
 	bad("model: dnn\nmonitor: accuracy", "monitor", "accuracy")
 	bad("model: dnn\nloss: mse", "loss", "mse")
+	bad("model: dnn\nfocal_gamma: -1", "focal_gamma is -1")
+	bad("model: dnn\nfocal_alpha: 1", "focal_alpha is 1")
+	bad("model: dnn\nlr_schedule: sine", "lr_schedule", "sine")
+	bad("model: dnn\nlr_warmup_steps: -3", "-3 warm-up steps")
+	bad("model: dnn\nlr_schedule: cosine\nlr_end_factor: 1.5", "end factor 1.5")
+	bad("model: dnn\nlr_schedule: step\nlr_step_factor: 0", "step factor 0")
 	bad("model: dnn\nembedding_initializer: uniform", "embedding_initializer")
 	bad("model: finalmlp\nnum_heads: 7", "num_heads", "7")
 	bad("model: finalmlp\nfs1_context: [usr]", "fs1_context", "usr", "user")

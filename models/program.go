@@ -144,7 +144,11 @@ func (p *Program) assembleIn(net *nn.Net) (*assembly, error) {
 		for i, l := range p.schema.Labels {
 			y := a.net.Graph.Input("label/"+l.Name, 1)
 			a.labels = append(a.labels, y)
-			losses = append(losses, graph.BCEWithLogits(a.logits[i], y, a.weights))
+			if set := &p.spec.Settings; set.Loss == FocalLoss {
+				losses = append(losses, graph.FocalWithLogits(a.logits[i], y, a.weights, set.FocalGamma, set.FocalAlpha))
+			} else {
+				losses = append(losses, graph.BCEWithLogits(a.logits[i], y, a.weights))
+			}
 		}
 		a.loss = losses[0]
 		if len(losses) > 1 {

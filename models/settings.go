@@ -2,6 +2,7 @@ package models
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/millrace/millrace/core/optim"
 )
@@ -18,9 +19,17 @@ type Settings struct {
 	MaxGradientNorm      float64 `yaml:"max_gradient_norm"`    // default 10
 	Monitor              string  `yaml:"monitor"`              // default AUC; also logloss, gAUC, AUC-logloss …
 	EarlyStopPatience    int     `yaml:"early_stop_patience"`  // default 2
-	ReduceLROnPlateau    *bool   `yaml:"reduce_lr_on_plateau"` // default true
+	ReduceLROnPlateau    *bool   `yaml:"reduce_lr_on_plateau"` // default true where lr_schedule is constant, else false
 	Seed                 uint64  `yaml:"seed"`                 // default 2021
 	Shuffle              *bool   `yaml:"shuffle"`              // default true
+	LRSchedule           string  `yaml:"lr_schedule"`          // default constant; cosine, linear (both over all epochs), step
+	LRWarmupSteps        int     `yaml:"lr_warmup_steps"`      // the first steps rise to the rate
+	LREndFactor          float64 `yaml:"lr_end_factor"`        // cosine, linear: what is left of the rate at the end; default 0
+	LRStepEpochs         float64 `yaml:"lr_step_epochs"`       // step: how often; default 1
+	LRStepFactor         float64 `yaml:"lr_step_factor"`       // step: by what; default 0.1
+	FocalGamma           float64 `yaml:"focal_gamma"`          // loss focal_loss; default 2
+	FocalAlpha           float64 `yaml:"focal_alpha"`          // the positives' weight, the negatives' being 1 less it; default 0.25
+	Loss                 string  // of the key loss: binary_crossentropy (default) or focal_loss
 	// EmbeddingInitializerStd is the standard deviation of new embedding rows; default 1e-4.
 	EmbeddingInitializerStd float64 `yaml:"embedding_initializer_std"`
 }
@@ -35,7 +44,12 @@ func defaultSettings() Settings {
 		MaxGradientNorm:         10,
 		Monitor:                 "AUC",
 		EarlyStopPatience:       2,
-		ReduceLROnPlateau:       &yes,
+		LRSchedule:              optim.ConstantSchedule,
+		LRStepEpochs:            1,
+		LRStepFactor:            0.1,
+		FocalGamma:              2,
+		FocalAlpha:              0.25,
+		Loss:                    CrossEntropyLoss,
 		Seed:                    2021,
 		Shuffle:                 &yes,
 		EmbeddingInitializerStd: 1e-4,
@@ -54,19 +68,45 @@ func (s *Settings) Optim() optim.Config {
 	}
 }
 
+// Losses of the key loss.
+const (
+	CrossEntropyLoss = "binary_crossentropy"
+	FocalLoss        = "focal_loss"
+)
+
+// Schedule is by what the learning rate is multiplied as a training goes on.
+func (s *Settings) Schedule() optim.Schedule {
+	return optim.Schedule{
+		Kind: s.LRSchedule, WarmupSteps: s.LRWarmupSteps, Epochs: float64(s.Epochs), EndFactor: s.LREndFactor,
+		StepEpochs: s.LRStepEpochs, StepFactor: s.LRStepFactor,
+	}
+}
+
+// parseLoss reads the key loss.
+func (s *Settings) parseLoss(text string) error {
+	switch Canonical(text) {
+	case "binarycrossentropy", "binarylogloss":
+		s.Loss = CrossEntropyLoss
+	case "focal", "focalloss", "binaryfocalloss":
+		s.Loss = FocalLoss
+	default:
+		return fmt.Errorf("loss is %q, want %s or %s", text, CrossEntropyLoss, FocalLoss)
+	}
+	return nil
+}
+
 // check fills what depends on other keys and refuses impossible values.
 func (s *Settings) check() error {
 	if s.EmbeddingOptimizer == "" {
 		s.EmbeddingOptimizer = s.Optimizer
 	}
-	if s.ReduceLROnPlateau == nil || s.Shuffle == nil {
-		d := defaultSettings()
-		if s.ReduceLROnPlateau == nil {
-			s.ReduceLROnPlateau = d.ReduceLROnPlateau
-		}
-		if s.Shuffle == nil {
-			s.Shuffle = d.Shuffle
-		}
+	s.LRSchedule = strings.ToLower(s.LRSchedule)
+	if s.ReduceLROnPlateau == nil {
+		constant := s.LRSchedule == optim.ConstantSchedule
+		s.ReduceLROnPlateau = &constant
+	}
+	if s.Shuffle == nil {
+		s.Shuffle = defaultSettings().Shuffle
 	}
 	switch {
 	case s.BatchSize < 1 || s.BatchSize > 1<<20:
@@ -85,6 +125,15 @@ func (s *Settings) check() error {
 		return fmt.Errorf("early_stop_patience is %d, want at least 1", s.EarlyStopPatience)
 	case !(s.EmbeddingInitializerStd >= 0):
 		return fmt.Errorf("embedding_initializer_std is %g, want at least 0", s.EmbeddingInitializerStd)
+	}
+	if !(s.FocalGamma >= 0 && s.FocalGamma <= 100) {
+		return fmt.Errorf("focal_gamma is %g, want 0 to 100", s.FocalGamma)
+	}
+	if !(s.FocalAlpha > 0 && s.FocalAlpha < 1) {
+		return fmt.Errorf("focal_alpha is %g, want more than 0 and less than 1", s.FocalAlpha)
+	}
+	if err := s.Schedule().Check(); err != nil {
+		return fmt.Errorf("lr_schedule %s: %w", s.LRSchedule, err)
 	}
 	if _, err := ParseMonitor(s.Monitor); err != nil {
 		return err

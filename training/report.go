@@ -138,7 +138,7 @@ func (r *run) reportData(record *runRecord, rows []*metric.Rows, c *models.Check
 	best := float64(record.BestEpoch)
 	d.Curves = []figureSVG{
 		{"Validation AUC", lineChart(epochs, []series{{"validation", auc, "a"}}, best)},
-		{lossCaption(len(rows)), lineChart(epochs, []series{{"training", loss, "b"}, {"validation", logloss, "a"}}, best)},
+		{lossCaption(r.Spec, len(rows)), lineChart(epochs, []series{{"training", loss, "b"}, {"validation", logloss, "a"}}, best)},
 	}
 	d.Importance = barChart(record.Importance)
 	d.ImportanceRows = thousands(int64(min(sampleRows, rows[0].Len())))
@@ -146,8 +146,11 @@ func (r *run) reportData(record *runRecord, rows []*metric.Rows, c *models.Check
 	return d
 }
 
-func lossCaption(labels int) string {
+func lossCaption(spec *models.Spec, labels int) string {
 	c := "Logloss, training (without the L2 term) and validation"
+	if spec.Settings.Loss == models.FocalLoss {
+		c = "Focal loss in training (without the L2 term), logloss in validation"
+	}
 	if labels > 1 {
 		c += ", means over the labels"
 	}

@@ -90,6 +90,7 @@ type runState struct {
 	LossSum float64        `json:"loss_sum"`
 	L2Sum   float64        `json:"l2_sum"`
 	Plateau optim.Plateau  `json:"plateau"`
+	Rate    float64        `json:"rate"` // before the schedule's factor
 	Curve   []EpochFigures `json:"curve"`
 	Best    int            `json:"best"`
 	Total   int64          `json:"total"`    // rows of a whole epoch
@@ -305,7 +306,7 @@ func (r *run) start(ctx context.Context) error {
 	if r.trainer, err = r.program.NewTrainer(vocabulary, false); err != nil {
 		return err
 	}
-	r.state.Plateau.Patience = r.Spec.Settings.EarlyStopPatience
+	r.state.Plateau.Patience, r.state.Rate = r.Spec.Settings.EarlyStopPatience, r.Spec.Settings.LearningRate
 	if r.Init != nil {
 		return r.warmStart()
 	}
@@ -368,6 +369,9 @@ func (r *run) restore() (bool, error) {
 	if r.trainer, err = c.Trainer(false); err != nil {
 		return false, fmt.Errorf("resume: %w", err)
 	}
+	if r.state.Rate == 0 { // saved before there were schedules
+		r.state.Rate = r.trainer.Optimizer.LearningRate()
+	}
 	r.began = r.began.Add(-time.Duration(state.Elapsed * float64(time.Second)))
 	r.Observer.Note(fmt.Sprintf("going on at epoch %d after %d rows of it", state.Epoch+1, state.Rows))
 	return true, nil
@@ -425,7 +429,8 @@ func (r *run) epoch(ctx context.Context) error {
 		}
 	}
 	if reduce && *r.Spec.Settings.ReduceLROnPlateau {
-		r.trainer.Optimizer.SetLearningRate(s.Plateau.Rate(e.LearningRate))
+		s.Rate = s.Plateau.Rate(s.Rate)
+		r.trainer.Optimizer.SetLearningRate(s.Rate) // until the schedule, where there is one, takes it up
 	}
 	s.Curve = append(s.Curve, e)
 	s.Total, s.BadRows = s.Rows, r.loader.BadRows()
@@ -453,6 +458,7 @@ func (r *run) trainEpoch(ctx context.Context) (err error) {
 	if n := len(s.Curve); n > 0 {
 		auc = float64(s.Curve[n-1].Valid.AUC)
 	}
+	schedule := r.Spec.Settings.Schedule()
 	last := r.Now()
 	for {
 		if ctx.Err() != nil {
@@ -464,6 +470,10 @@ func (r *run) trainEpoch(ctx context.Context) (err error) {
 		}
 		if err != nil {
 			return err
+		}
+		if !schedule.Fixed() {
+			done := float64(s.Epoch) + float64(s.Rows)/float64(max(s.Total, 1))
+			r.trainer.Optimizer.SetLearningRate(s.Rate * schedule.Factor(r.trainer.Optimizer.Steps(), done))
 		}
 		loss, l2, err := r.trainer.Train(b)
 		if err != nil {

@@ -1,6 +1,9 @@
 package kernel
 
-import "slices"
+import (
+	"math"
+	"slices"
+)
 
 // Sum returns the sum of x, accumulated in float64.
 func Sum[T Float](x []T) float64 {
@@ -119,12 +122,40 @@ func SoftmaxRow[T Float](dst, x []T) {
 		return
 	}
 	dst = dst[:len(x):len(dst)]
+	expShift(dst, x, greatest(x))
+	Scale(T(1/Sum(dst)), dst)
+}
+
+// LogSumExp returns log Σ e^x, without overflow: -Inf of nothing or of nothing but -Inf, NaN with a NaN or +Inf among them.
+func LogSumExp[T Float](x []T) float64 {
+	if len(x) == 0 {
+		return math.Inf(-1)
+	}
 	top := greatest(x)
+	if math.IsInf(float64(top), -1) {
+		return Sum(x) // -Inf, or a NaN among them
+	}
+	var block [256]T
+	var sum float64
+	for len(x) > 0 {
+		n := min(len(x), len(block))
+		expShift(block[:n], x[:n], top)
+		sum += Sum(block[:n])
+		x = x[n:]
+	}
+	return float64(top) + math.Log(sum)
+}
+
+// expShift writes e^(x-shift) to dst, which may be x.
+func expShift[T Float](dst, x []T, shift T) {
+	if vectored[T]() {
+		vectorExpShift(f32(dst), f32(x), float32(shift))
+		return
+	}
 	for i, v := range x {
-		dst[i] = v - top
+		dst[i] = v - shift
 	}
 	Exp(dst, dst)
-	Scale(T(1/Sum(dst)), dst)
 }
 
 // greatest returns the greatest of x, which is not empty; with a NaN among them it may be any of them.

@@ -134,3 +134,38 @@ func TestSoftmaxLongRow(t *testing.T) {
 		}
 	})
 }
+
+func TestLogSumExp(t *testing.T) {
+	inf := float32(math.Inf(1))
+	eachLevel(t, func(t *testing.T) {
+		for n := 1; n < 600; n += 1 + n/20 {
+			x := random(rand.New(rand.NewPCG(uint64(n), 4)), n)
+			for _, shift := range []float32{0, 3e4, -3e4} {
+				var sum float64
+				x := append([]float32(nil), x...)
+				for i := range x {
+					x[i] += shift
+				}
+				for _, v := range x {
+					sum += math.Exp(float64(v) - float64(shift))
+				}
+				near(t, "log-sum-exp", LogSumExp(x), float64(shift)+math.Log(sum), 1, 2e-7)
+			}
+		}
+		for _, c := range []struct {
+			x    []float32
+			want float64
+		}{
+			{nil, math.Inf(-1)}, {constant(20, -inf), math.Inf(-1)}, {[]float32{-inf, 0, 0}, math.Ln2}, {[]float32{0, inf}, math.NaN()},
+			{[]float32{0, float32(math.NaN())}, math.NaN()}, {[]float32{float32(math.NaN()), -inf}, math.NaN()},
+		} {
+			if got := LogSumExp(c.x); got != c.want && !(got != got && c.want != c.want) && !(math.Abs(got-c.want) < 1e-7) {
+				t.Errorf("log-sum-exp of %v is %v, want %v", c.x, got, c.want)
+			}
+		}
+		if n := testing.AllocsPerRun(10, func() { LogSumExp([]float32{1, 2, 3}) }); n != 0 {
+			t.Errorf("log-sum-exp: %v allocations", n)
+		}
+	})
+	near(t, "log-sum-exp", LogSumExp([]float64{1000, 1000}), 1000+math.Ln2, 1, 1e-12)
+}

@@ -13,6 +13,9 @@ const (
 	opLog
 	opSoftplus
 	opRelu
+	opErf
+	opGelu
+	opSilu
 )
 
 type binaryOp int
@@ -25,6 +28,9 @@ const (
 	opReluGrad
 	opSigmoidGrad
 	opTanhGrad
+	opGeluGrad
+	opSiluGrad
+	opPrelu
 )
 
 type totalOp int
@@ -54,6 +60,24 @@ func vectorBinary(op binaryOp, dst, x, y []float32) {
 		n := min(len(x), chunk)
 		binaryKernel(op, &dst[0], &x[0], &y[0], n)
 		dst, x, y = dst[n:], x[n:], y[n:]
+	}
+}
+
+//go:noinline
+func vectorExpShift(dst, x []float32, shift float32) {
+	for len(x) > 0 {
+		n := min(len(x), chunk)
+		expShiftKernel(&dst[0], &x[0], n, shift)
+		dst, x = dst[n:], x[n:]
+	}
+}
+
+//go:noinline
+func vectorPreluGrad(dx, dalpha, dy, x, alpha []float32) {
+	for len(x) > 0 {
+		n := min(len(x), chunk)
+		preluGradKernel(&dx[0], &dalpha[0], &dy[0], &x[0], &alpha[0], n)
+		dx, dalpha, dy, x, alpha = dx[n:], dalpha[n:], dy[n:], x[n:], alpha[n:]
 	}
 }
 

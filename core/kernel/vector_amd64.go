@@ -29,6 +29,18 @@ func unaryKernel(op unaryOp, dst, x *float32, n int) {
 		reluAVX512(dst, x, n)
 	case op == opRelu:
 		reluAVX2(dst, x, n)
+	case op == opErf && wide:
+		erfAVX512(dst, x, n)
+	case op == opErf:
+		erfAVX2(dst, x, n)
+	case op == opGelu && wide:
+		geluAVX512(dst, x, n)
+	case op == opGelu:
+		geluAVX2(dst, x, n)
+	case op == opSilu && wide:
+		siluAVX512(dst, x, n)
+	case op == opSilu:
+		siluAVX2(dst, x, n)
 	}
 }
 
@@ -63,6 +75,18 @@ func binaryKernel(op binaryOp, dst, x, y *float32, n int) {
 		tanhGradAVX512(dst, x, y, n)
 	case op == opTanhGrad:
 		tanhGradAVX2(dst, x, y, n)
+	case op == opGeluGrad && wide:
+		geluGradAVX512(dst, x, y, n)
+	case op == opGeluGrad:
+		geluGradAVX2(dst, x, y, n)
+	case op == opSiluGrad && wide:
+		siluGradAVX512(dst, x, y, n)
+	case op == opSiluGrad:
+		siluGradAVX2(dst, x, y, n)
+	case op == opPrelu && wide:
+		preluAVX512(dst, x, y, n)
+	case op == opPrelu:
+		preluAVX2(dst, x, y, n)
 	}
 }
 
@@ -211,4 +235,20 @@ func ftrlRowsKernel(w, state, g *[]float32, n, dim int, l2, scale, inverse, base
 		return
 	}
 	ftrlRowsAVX512(w, state, g, n, dim, l2, scale, inverse, base, l1)
+}
+
+func expShiftKernel(dst, x *float32, n int, shift float32) {
+	if level == avx2 {
+		expShiftAVX2(dst, x, n, shift)
+		return
+	}
+	expShiftAVX512(dst, x, n, shift)
+}
+
+func preluGradKernel(dx, dalpha, dy, x, alpha *float32, n int) {
+	if level == avx2 {
+		preluGradAVX2(dx, dalpha, dy, x, alpha, n)
+		return
+	}
+	preluGradAVX512(dx, dalpha, dy, x, alpha, n)
 }

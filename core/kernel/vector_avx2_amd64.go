@@ -29,6 +29,46 @@ func logAVX2(dst *float32, x *float32, n int)
 //go:noescape
 func softplusAVX2(dst *float32, x *float32, n int)
 
+// erfAVX2 writes erf(x) to dst, n elements.
+//
+//go:noescape
+func erfAVX2(dst *float32, x *float32, n int)
+
+// geluAVX2 writes x·Φ(x) to dst, n elements.
+//
+//go:noescape
+func geluAVX2(dst *float32, x *float32, n int)
+
+// siluAVX2 writes x/(1+e^-x) to dst, n elements.
+//
+//go:noescape
+func siluAVX2(dst *float32, x *float32, n int)
+
+// geluGradAVX2 writes x·(Φ(y) + y·φ(y)) to dst, n elements.
+//
+//go:noescape
+func geluGradAVX2(dst *float32, x *float32, y *float32, n int)
+
+// siluGradAVX2 writes x·σ(y)·(1 + y·(1-σ(y))) to dst, n elements.
+//
+//go:noescape
+func siluGradAVX2(dst *float32, x *float32, y *float32, n int)
+
+// preluAVX2 writes max(x, 0) + y·min(x, 0) to dst, n elements.
+//
+//go:noescape
+func preluAVX2(dst *float32, x *float32, y *float32, n int)
+
+// preluGradAVX2 writes to dst the gradient grad where x is above zero and grad·y elsewhere, and adds grad·x to m there, n elements.
+//
+//go:noescape
+func preluGradAVX2(dst *float32, m *float32, grad *float32, x *float32, y *float32, n int)
+
+// expShiftAVX2 writes e^(x-shift) to dst, n elements.
+//
+//go:noescape
+func expShiftAVX2(dst *float32, x *float32, n int, shift float32)
+
 // maxAVX2 returns the greatest of x, n elements, at least a vector; with a NaN among them it may be any of them.
 //
 //go:noescape

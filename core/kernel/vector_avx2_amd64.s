@@ -442,6 +442,176 @@ DATA nanAVX2<>+24(SB)/4, $0x7fc00000
 DATA nanAVX2<>+28(SB)/4, $0x7fc00000
 GLOBL nanAVX2<>(SB), RODATA|NOPTR, $32
 
+DATA erfNear0AVX2<>+0(SB)/4, $0xba1c7000
+DATA erfNear0AVX2<>+4(SB)/4, $0xba1c7000
+DATA erfNear0AVX2<>+8(SB)/4, $0xba1c7000
+DATA erfNear0AVX2<>+12(SB)/4, $0xba1c7000
+DATA erfNear0AVX2<>+16(SB)/4, $0xba1c7000
+DATA erfNear0AVX2<>+20(SB)/4, $0xba1c7000
+DATA erfNear0AVX2<>+24(SB)/4, $0xba1c7000
+DATA erfNear0AVX2<>+28(SB)/4, $0xba1c7000
+GLOBL erfNear0AVX2<>(SB), RODATA|NOPTR, $32
+
+DATA erfNear1AVX2<>+0(SB)/4, $0x3ba38d2c
+DATA erfNear1AVX2<>+4(SB)/4, $0x3ba38d2c
+DATA erfNear1AVX2<>+8(SB)/4, $0x3ba38d2c
+DATA erfNear1AVX2<>+12(SB)/4, $0x3ba38d2c
+DATA erfNear1AVX2<>+16(SB)/4, $0x3ba38d2c
+DATA erfNear1AVX2<>+20(SB)/4, $0x3ba38d2c
+DATA erfNear1AVX2<>+24(SB)/4, $0x3ba38d2c
+DATA erfNear1AVX2<>+28(SB)/4, $0x3ba38d2c
+GLOBL erfNear1AVX2<>(SB), RODATA|NOPTR, $32
+
+DATA erfNear2AVX2<>+0(SB)/4, $0xbcdb48d9
+DATA erfNear2AVX2<>+4(SB)/4, $0xbcdb48d9
+DATA erfNear2AVX2<>+8(SB)/4, $0xbcdb48d9
+DATA erfNear2AVX2<>+12(SB)/4, $0xbcdb48d9
+DATA erfNear2AVX2<>+16(SB)/4, $0xbcdb48d9
+DATA erfNear2AVX2<>+20(SB)/4, $0xbcdb48d9
+DATA erfNear2AVX2<>+24(SB)/4, $0xbcdb48d9
+DATA erfNear2AVX2<>+28(SB)/4, $0xbcdb48d9
+GLOBL erfNear2AVX2<>(SB), RODATA|NOPTR, $32
+
+DATA erfNear3AVX2<>+0(SB)/4, $0x3de70e22
+DATA erfNear3AVX2<>+4(SB)/4, $0x3de70e22
+DATA erfNear3AVX2<>+8(SB)/4, $0x3de70e22
+DATA erfNear3AVX2<>+12(SB)/4, $0x3de70e22
+DATA erfNear3AVX2<>+16(SB)/4, $0x3de70e22
+DATA erfNear3AVX2<>+20(SB)/4, $0x3de70e22
+DATA erfNear3AVX2<>+24(SB)/4, $0x3de70e22
+DATA erfNear3AVX2<>+28(SB)/4, $0x3de70e22
+GLOBL erfNear3AVX2<>(SB), RODATA|NOPTR, $32
+
+DATA erfNear4AVX2<>+0(SB)/4, $0xbec09380
+DATA erfNear4AVX2<>+4(SB)/4, $0xbec09380
+DATA erfNear4AVX2<>+8(SB)/4, $0xbec09380
+DATA erfNear4AVX2<>+12(SB)/4, $0xbec09380
+DATA erfNear4AVX2<>+16(SB)/4, $0xbec09380
+DATA erfNear4AVX2<>+20(SB)/4, $0xbec09380
+DATA erfNear4AVX2<>+24(SB)/4, $0xbec09380
+DATA erfNear4AVX2<>+28(SB)/4, $0xbec09380
+GLOBL erfNear4AVX2<>(SB), RODATA|NOPTR, $32
+
+DATA erfNear5AVX2<>+0(SB)/4, $0x3e0375d4
+DATA erfNear5AVX2<>+4(SB)/4, $0x3e0375d4
+DATA erfNear5AVX2<>+8(SB)/4, $0x3e0375d4
+DATA erfNear5AVX2<>+12(SB)/4, $0x3e0375d4
+DATA erfNear5AVX2<>+16(SB)/4, $0x3e0375d4
+DATA erfNear5AVX2<>+20(SB)/4, $0x3e0375d4
+DATA erfNear5AVX2<>+24(SB)/4, $0x3e0375d4
+DATA erfNear5AVX2<>+28(SB)/4, $0x3e0375d4
+GLOBL erfNear5AVX2<>(SB), RODATA|NOPTR, $32
+
+DATA erfFar0AVX2<>+0(SB)/4, $0xb7910000
+DATA erfFar0AVX2<>+4(SB)/4, $0xb7910000
+DATA erfFar0AVX2<>+8(SB)/4, $0xb7910000
+DATA erfFar0AVX2<>+12(SB)/4, $0xb7910000
+DATA erfFar0AVX2<>+16(SB)/4, $0xb7910000
+DATA erfFar0AVX2<>+20(SB)/4, $0xb7910000
+DATA erfFar0AVX2<>+24(SB)/4, $0xb7910000
+DATA erfFar0AVX2<>+28(SB)/4, $0xb7910000
+GLOBL erfFar0AVX2<>(SB), RODATA|NOPTR, $32
+
+DATA erfFar1AVX2<>+0(SB)/4, $0x39c8e7d9
+DATA erfFar1AVX2<>+4(SB)/4, $0x39c8e7d9
+DATA erfFar1AVX2<>+8(SB)/4, $0x39c8e7d9
+DATA erfFar1AVX2<>+12(SB)/4, $0x39c8e7d9
+DATA erfFar1AVX2<>+16(SB)/4, $0x39c8e7d9
+DATA erfFar1AVX2<>+20(SB)/4, $0x39c8e7d9
+DATA erfFar1AVX2<>+24(SB)/4, $0x39c8e7d9
+DATA erfFar1AVX2<>+28(SB)/4, $0x39c8e7d9
+GLOBL erfFar1AVX2<>(SB), RODATA|NOPTR, $32
+
+DATA erfFar2AVX2<>+0(SB)/4, $0xbb7e8a1c
+DATA erfFar2AVX2<>+4(SB)/4, $0xbb7e8a1c
+DATA erfFar2AVX2<>+8(SB)/4, $0xbb7e8a1c
+DATA erfFar2AVX2<>+12(SB)/4, $0xbb7e8a1c
+DATA erfFar2AVX2<>+16(SB)/4, $0xbb7e8a1c
+DATA erfFar2AVX2<>+20(SB)/4, $0xbb7e8a1c
+DATA erfFar2AVX2<>+24(SB)/4, $0xbb7e8a1c
+DATA erfFar2AVX2<>+28(SB)/4, $0xbb7e8a1c
+GLOBL erfFar2AVX2<>(SB), RODATA|NOPTR, $32
+
+DATA erfFar3AVX2<>+0(SB)/4, $0x3cc6b1a1
+DATA erfFar3AVX2<>+4(SB)/4, $0x3cc6b1a1
+DATA erfFar3AVX2<>+8(SB)/4, $0x3cc6b1a1
+DATA erfFar3AVX2<>+12(SB)/4, $0x3cc6b1a1
+DATA erfFar3AVX2<>+16(SB)/4, $0x3cc6b1a1
+DATA erfFar3AVX2<>+20(SB)/4, $0x3cc6b1a1
+DATA erfFar3AVX2<>+24(SB)/4, $0x3cc6b1a1
+DATA erfFar3AVX2<>+28(SB)/4, $0x3cc6b1a1
+GLOBL erfFar3AVX2<>(SB), RODATA|NOPTR, $32
+
+DATA erfFar4AVX2<>+0(SB)/4, $0xbddaae5c
+DATA erfFar4AVX2<>+4(SB)/4, $0xbddaae5c
+DATA erfFar4AVX2<>+8(SB)/4, $0xbddaae5c
+DATA erfFar4AVX2<>+12(SB)/4, $0xbddaae5c
+DATA erfFar4AVX2<>+16(SB)/4, $0xbddaae5c
+DATA erfFar4AVX2<>+20(SB)/4, $0xbddaae5c
+DATA erfFar4AVX2<>+24(SB)/4, $0xbddaae5c
+DATA erfFar4AVX2<>+28(SB)/4, $0xbddaae5c
+GLOBL erfFar4AVX2<>(SB), RODATA|NOPTR, $32
+
+DATA erfFar5AVX2<>+0(SB)/4, $0xbf228550
+DATA erfFar5AVX2<>+4(SB)/4, $0xbf228550
+DATA erfFar5AVX2<>+8(SB)/4, $0xbf228550
+DATA erfFar5AVX2<>+12(SB)/4, $0xbf228550
+DATA erfFar5AVX2<>+16(SB)/4, $0xbf228550
+DATA erfFar5AVX2<>+20(SB)/4, $0xbf228550
+DATA erfFar5AVX2<>+24(SB)/4, $0xbf228550
+DATA erfFar5AVX2<>+28(SB)/4, $0xbf228550
+GLOBL erfFar5AVX2<>(SB), RODATA|NOPTR, $32
+
+DATA erfFar6AVX2<>+0(SB)/4, $0xbe03ce86
+DATA erfFar6AVX2<>+4(SB)/4, $0xbe03ce86
+DATA erfFar6AVX2<>+8(SB)/4, $0xbe03ce86
+DATA erfFar6AVX2<>+12(SB)/4, $0xbe03ce86
+DATA erfFar6AVX2<>+16(SB)/4, $0xbe03ce86
+DATA erfFar6AVX2<>+20(SB)/4, $0xbe03ce86
+DATA erfFar6AVX2<>+24(SB)/4, $0xbe03ce86
+DATA erfFar6AVX2<>+28(SB)/4, $0xbe03ce86
+GLOBL erfFar6AVX2<>(SB), RODATA|NOPTR, $32
+
+DATA erfSmallAVX2<>+0(SB)/4, $0x3f6d8001
+DATA erfSmallAVX2<>+4(SB)/4, $0x3f6d8001
+DATA erfSmallAVX2<>+8(SB)/4, $0x3f6d8001
+DATA erfSmallAVX2<>+12(SB)/4, $0x3f6d8001
+DATA erfSmallAVX2<>+16(SB)/4, $0x3f6d8001
+DATA erfSmallAVX2<>+20(SB)/4, $0x3f6d8001
+DATA erfSmallAVX2<>+24(SB)/4, $0x3f6d8001
+DATA erfSmallAVX2<>+28(SB)/4, $0x3f6d8001
+GLOBL erfSmallAVX2<>(SB), RODATA|NOPTR, $32
+
+DATA rootHalfUpAVX2<>+0(SB)/4, $0x3f3504f3
+DATA rootHalfUpAVX2<>+4(SB)/4, $0x3f3504f3
+DATA rootHalfUpAVX2<>+8(SB)/4, $0x3f3504f3
+DATA rootHalfUpAVX2<>+12(SB)/4, $0x3f3504f3
+DATA rootHalfUpAVX2<>+16(SB)/4, $0x3f3504f3
+DATA rootHalfUpAVX2<>+20(SB)/4, $0x3f3504f3
+DATA rootHalfUpAVX2<>+24(SB)/4, $0x3f3504f3
+DATA rootHalfUpAVX2<>+28(SB)/4, $0x3f3504f3
+GLOBL rootHalfUpAVX2<>(SB), RODATA|NOPTR, $32
+
+DATA minusHalfAVX2<>+0(SB)/4, $0xbf000000
+DATA minusHalfAVX2<>+4(SB)/4, $0xbf000000
+DATA minusHalfAVX2<>+8(SB)/4, $0xbf000000
+DATA minusHalfAVX2<>+12(SB)/4, $0xbf000000
+DATA minusHalfAVX2<>+16(SB)/4, $0xbf000000
+DATA minusHalfAVX2<>+20(SB)/4, $0xbf000000
+DATA minusHalfAVX2<>+24(SB)/4, $0xbf000000
+DATA minusHalfAVX2<>+28(SB)/4, $0xbf000000
+GLOBL minusHalfAVX2<>(SB), RODATA|NOPTR, $32
+
+DATA densityAVX2<>+0(SB)/4, $0x3ecc422a
+DATA densityAVX2<>+4(SB)/4, $0x3ecc422a
+DATA densityAVX2<>+8(SB)/4, $0x3ecc422a
+DATA densityAVX2<>+12(SB)/4, $0x3ecc422a
+DATA densityAVX2<>+16(SB)/4, $0x3ecc422a
+DATA densityAVX2<>+20(SB)/4, $0x3ecc422a
+DATA densityAVX2<>+24(SB)/4, $0x3ecc422a
+DATA densityAVX2<>+28(SB)/4, $0x3ecc422a
+GLOBL densityAVX2<>(SB), RODATA|NOPTR, $32
+
 // func expAVX2(dst *float32, x *float32, n int)
 // Requires: AVX, AVX2, FMA3
 TEXT ·expAVX2(SB), NOSPLIT, $0-24
@@ -1020,6 +1190,908 @@ rest:
 	VXORPS       Y1, Y1, Y1
 	VMAXPS       Y6, Y1, Y1
 	VADDPS       Y1, Y0, Y0
+	VMASKMOVPS   Y0, Y15, (DI)
+
+done:
+	VZEROUPPER
+	RET
+
+// func erfAVX2(dst *float32, x *float32, n int)
+// Requires: AVX, AVX2, FMA3
+TEXT ·erfAVX2(SB), NOSPLIT, $0-24
+	MOVQ dst+0(FP), DI
+	MOVQ x+8(FP), SI
+	MOVQ n+16(FP), CX
+	SUBQ $0x08, CX
+	JLT  rest
+
+loop:
+	VMOVUPS      (SI), Y0
+	VMOVAPS      Y0, Y5
+	VANDPS       allButSignAVX2<>+0(SB), Y5, Y6
+	VMULPS       Y5, Y5, Y7
+	VMOVUPS      erfNear0AVX2<>+0(SB), Y8
+	VFMADD213PS  erfNear1AVX2<>+0(SB), Y7, Y8
+	VFMADD213PS  erfNear2AVX2<>+0(SB), Y7, Y8
+	VFMADD213PS  erfNear3AVX2<>+0(SB), Y7, Y8
+	VFMADD213PS  erfNear4AVX2<>+0(SB), Y7, Y8
+	VFMADD213PS  erfNear5AVX2<>+0(SB), Y7, Y8
+	VFMADD213PS  Y5, Y5, Y8
+	VMOVUPS      erfFar0AVX2<>+0(SB), Y0
+	VFMADD213PS  erfFar1AVX2<>+0(SB), Y6, Y0
+	VMOVUPS      erfFar2AVX2<>+0(SB), Y1
+	VFMADD213PS  erfFar3AVX2<>+0(SB), Y6, Y1
+	VFMADD213PS  Y1, Y7, Y0
+	VFMADD213PS  erfFar4AVX2<>+0(SB), Y6, Y0
+	VFMADD213PS  erfFar5AVX2<>+0(SB), Y6, Y0
+	VFMADD213PS  erfFar6AVX2<>+0(SB), Y6, Y0
+	VFMSUB213PS  Y6, Y6, Y0
+	VMOVUPS      expHighAVX2<>+0(SB), Y3
+	VMINPS       Y0, Y3, Y0
+	VMOVUPS      expLowAVX2<>+0(SB), Y3
+	VMAXPS       Y0, Y3, Y0
+	VMULPS       log2eAVX2<>+0(SB), Y0, Y1
+	VROUNDPS     $0x08, Y1, Y1
+	VFNMADD231PS ln2HighAVX2<>+0(SB), Y1, Y0
+	VFNMADD231PS ln2LowAVX2<>+0(SB), Y1, Y0
+	VMOVUPS      exp0AVX2<>+0(SB), Y2
+	VFMADD213PS  exp1AVX2<>+0(SB), Y0, Y2
+	VFMADD213PS  exp2AVX2<>+0(SB), Y0, Y2
+	VFMADD213PS  exp3AVX2<>+0(SB), Y0, Y2
+	VFMADD213PS  exp4AVX2<>+0(SB), Y0, Y2
+	VFMADD213PS  exp5AVX2<>+0(SB), Y0, Y2
+	VMULPS       Y0, Y0, Y3
+	VFMADD213PS  Y0, Y3, Y2
+	VADDPS       oneAVX2<>+0(SB), Y2, Y2
+	VCVTPS2DQ    Y1, Y1
+	VPSRAD       $0x01, Y1, Y3
+	VPSUBD       Y3, Y1, Y1
+	VPADDD       exponentBiasAVX2<>+0(SB), Y1, Y1
+	VPSLLD       $0x17, Y1, Y1
+	VMULPS       Y1, Y2, Y2
+	VPADDD       exponentBiasAVX2<>+0(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VMULPS       Y3, Y2, Y2
+	VMOVAPS      Y2, Y0
+	VMOVUPS      oneAVX2<>+0(SB), Y1
+	VSUBPS       Y0, Y1, Y0
+	VANDPS       signBitAVX2<>+0(SB), Y5, Y1
+	VORPS        Y1, Y0, Y0
+	VCMPPS       $0x01, erfSmallAVX2<>+0(SB), Y6, Y1
+	VBLENDVPS    Y1, Y8, Y0, Y0
+	VMOVUPS      Y0, (DI)
+	ADDQ         $0x20, DI
+	ADDQ         $0x20, SI
+	SUBQ         $0x08, CX
+	JGE          loop
+
+rest:
+	ADDQ         $0x08, CX
+	JEQ          done
+	NEGQ         CX
+	LEAQ         laneMask<>+0(SB), R15
+	VMOVUPS      32(R15)(CX*4), Y15
+	VMASKMOVPS   (SI), Y15, Y0
+	VMOVAPS      Y0, Y5
+	VANDPS       allButSignAVX2<>+0(SB), Y5, Y6
+	VMULPS       Y5, Y5, Y7
+	VMOVUPS      erfNear0AVX2<>+0(SB), Y8
+	VFMADD213PS  erfNear1AVX2<>+0(SB), Y7, Y8
+	VFMADD213PS  erfNear2AVX2<>+0(SB), Y7, Y8
+	VFMADD213PS  erfNear3AVX2<>+0(SB), Y7, Y8
+	VFMADD213PS  erfNear4AVX2<>+0(SB), Y7, Y8
+	VFMADD213PS  erfNear5AVX2<>+0(SB), Y7, Y8
+	VFMADD213PS  Y5, Y5, Y8
+	VMOVUPS      erfFar0AVX2<>+0(SB), Y0
+	VFMADD213PS  erfFar1AVX2<>+0(SB), Y6, Y0
+	VMOVUPS      erfFar2AVX2<>+0(SB), Y1
+	VFMADD213PS  erfFar3AVX2<>+0(SB), Y6, Y1
+	VFMADD213PS  Y1, Y7, Y0
+	VFMADD213PS  erfFar4AVX2<>+0(SB), Y6, Y0
+	VFMADD213PS  erfFar5AVX2<>+0(SB), Y6, Y0
+	VFMADD213PS  erfFar6AVX2<>+0(SB), Y6, Y0
+	VFMSUB213PS  Y6, Y6, Y0
+	VMOVUPS      expHighAVX2<>+0(SB), Y3
+	VMINPS       Y0, Y3, Y0
+	VMOVUPS      expLowAVX2<>+0(SB), Y3
+	VMAXPS       Y0, Y3, Y0
+	VMULPS       log2eAVX2<>+0(SB), Y0, Y1
+	VROUNDPS     $0x08, Y1, Y1
+	VFNMADD231PS ln2HighAVX2<>+0(SB), Y1, Y0
+	VFNMADD231PS ln2LowAVX2<>+0(SB), Y1, Y0
+	VMOVUPS      exp0AVX2<>+0(SB), Y2
+	VFMADD213PS  exp1AVX2<>+0(SB), Y0, Y2
+	VFMADD213PS  exp2AVX2<>+0(SB), Y0, Y2
+	VFMADD213PS  exp3AVX2<>+0(SB), Y0, Y2
+	VFMADD213PS  exp4AVX2<>+0(SB), Y0, Y2
+	VFMADD213PS  exp5AVX2<>+0(SB), Y0, Y2
+	VMULPS       Y0, Y0, Y3
+	VFMADD213PS  Y0, Y3, Y2
+	VADDPS       oneAVX2<>+0(SB), Y2, Y2
+	VCVTPS2DQ    Y1, Y1
+	VPSRAD       $0x01, Y1, Y3
+	VPSUBD       Y3, Y1, Y1
+	VPADDD       exponentBiasAVX2<>+0(SB), Y1, Y1
+	VPSLLD       $0x17, Y1, Y1
+	VMULPS       Y1, Y2, Y2
+	VPADDD       exponentBiasAVX2<>+0(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VMULPS       Y3, Y2, Y2
+	VMOVAPS      Y2, Y0
+	VMOVUPS      oneAVX2<>+0(SB), Y1
+	VSUBPS       Y0, Y1, Y0
+	VANDPS       signBitAVX2<>+0(SB), Y5, Y1
+	VORPS        Y1, Y0, Y0
+	VCMPPS       $0x01, erfSmallAVX2<>+0(SB), Y6, Y1
+	VBLENDVPS    Y1, Y8, Y0, Y0
+	VMASKMOVPS   Y0, Y15, (DI)
+
+done:
+	VZEROUPPER
+	RET
+
+// func geluAVX2(dst *float32, x *float32, n int)
+// Requires: AVX, AVX2, FMA3
+TEXT ·geluAVX2(SB), NOSPLIT, $0-24
+	MOVQ dst+0(FP), DI
+	MOVQ x+8(FP), SI
+	MOVQ n+16(FP), CX
+	SUBQ $0x08, CX
+	JLT  rest
+
+loop:
+	VMOVUPS      (SI), Y0
+	VMOVAPS      Y0, Y9
+	VMULPS       rootHalfUpAVX2<>+0(SB), Y0, Y0
+	VMOVAPS      Y0, Y5
+	VANDPS       allButSignAVX2<>+0(SB), Y5, Y6
+	VMULPS       Y5, Y5, Y7
+	VMOVUPS      erfNear0AVX2<>+0(SB), Y8
+	VFMADD213PS  erfNear1AVX2<>+0(SB), Y7, Y8
+	VFMADD213PS  erfNear2AVX2<>+0(SB), Y7, Y8
+	VFMADD213PS  erfNear3AVX2<>+0(SB), Y7, Y8
+	VFMADD213PS  erfNear4AVX2<>+0(SB), Y7, Y8
+	VFMADD213PS  erfNear5AVX2<>+0(SB), Y7, Y8
+	VFMADD213PS  Y5, Y5, Y8
+	VMOVUPS      erfFar0AVX2<>+0(SB), Y0
+	VFMADD213PS  erfFar1AVX2<>+0(SB), Y6, Y0
+	VMOVUPS      erfFar2AVX2<>+0(SB), Y1
+	VFMADD213PS  erfFar3AVX2<>+0(SB), Y6, Y1
+	VFMADD213PS  Y1, Y7, Y0
+	VFMADD213PS  erfFar4AVX2<>+0(SB), Y6, Y0
+	VFMADD213PS  erfFar5AVX2<>+0(SB), Y6, Y0
+	VFMADD213PS  erfFar6AVX2<>+0(SB), Y6, Y0
+	VFMSUB213PS  Y6, Y6, Y0
+	VMOVUPS      expHighAVX2<>+0(SB), Y3
+	VMINPS       Y0, Y3, Y0
+	VMOVUPS      expLowAVX2<>+0(SB), Y3
+	VMAXPS       Y0, Y3, Y0
+	VMULPS       log2eAVX2<>+0(SB), Y0, Y1
+	VROUNDPS     $0x08, Y1, Y1
+	VFNMADD231PS ln2HighAVX2<>+0(SB), Y1, Y0
+	VFNMADD231PS ln2LowAVX2<>+0(SB), Y1, Y0
+	VMOVUPS      exp0AVX2<>+0(SB), Y2
+	VFMADD213PS  exp1AVX2<>+0(SB), Y0, Y2
+	VFMADD213PS  exp2AVX2<>+0(SB), Y0, Y2
+	VFMADD213PS  exp3AVX2<>+0(SB), Y0, Y2
+	VFMADD213PS  exp4AVX2<>+0(SB), Y0, Y2
+	VFMADD213PS  exp5AVX2<>+0(SB), Y0, Y2
+	VMULPS       Y0, Y0, Y3
+	VFMADD213PS  Y0, Y3, Y2
+	VADDPS       oneAVX2<>+0(SB), Y2, Y2
+	VCVTPS2DQ    Y1, Y1
+	VPSRAD       $0x01, Y1, Y3
+	VPSUBD       Y3, Y1, Y1
+	VPADDD       exponentBiasAVX2<>+0(SB), Y1, Y1
+	VPSLLD       $0x17, Y1, Y1
+	VMULPS       Y1, Y2, Y2
+	VPADDD       exponentBiasAVX2<>+0(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VMULPS       Y3, Y2, Y2
+	VMOVAPS      Y2, Y0
+	VMULPS       halfAVX2<>+0(SB), Y0, Y0
+	VMOVUPS      oneAVX2<>+0(SB), Y1
+	VSUBPS       Y0, Y1, Y1
+	VBLENDVPS    Y5, Y0, Y1, Y1
+	VMOVUPS      halfAVX2<>+0(SB), Y0
+	VFMADD231PS  halfAVX2<>+0(SB), Y8, Y0
+	VMOVAPS      Y0, Y8
+	VMOVAPS      Y1, Y0
+	VCMPPS       $0x01, erfSmallAVX2<>+0(SB), Y6, Y1
+	VBLENDVPS    Y1, Y8, Y0, Y0
+	VMULPS       Y9, Y0, Y0
+	VMOVUPS      Y0, (DI)
+	ADDQ         $0x20, DI
+	ADDQ         $0x20, SI
+	SUBQ         $0x08, CX
+	JGE          loop
+
+rest:
+	ADDQ         $0x08, CX
+	JEQ          done
+	NEGQ         CX
+	LEAQ         laneMask<>+0(SB), R15
+	VMOVUPS      32(R15)(CX*4), Y15
+	VMASKMOVPS   (SI), Y15, Y0
+	VMOVAPS      Y0, Y9
+	VMULPS       rootHalfUpAVX2<>+0(SB), Y0, Y0
+	VMOVAPS      Y0, Y5
+	VANDPS       allButSignAVX2<>+0(SB), Y5, Y6
+	VMULPS       Y5, Y5, Y7
+	VMOVUPS      erfNear0AVX2<>+0(SB), Y8
+	VFMADD213PS  erfNear1AVX2<>+0(SB), Y7, Y8
+	VFMADD213PS  erfNear2AVX2<>+0(SB), Y7, Y8
+	VFMADD213PS  erfNear3AVX2<>+0(SB), Y7, Y8
+	VFMADD213PS  erfNear4AVX2<>+0(SB), Y7, Y8
+	VFMADD213PS  erfNear5AVX2<>+0(SB), Y7, Y8
+	VFMADD213PS  Y5, Y5, Y8
+	VMOVUPS      erfFar0AVX2<>+0(SB), Y0
+	VFMADD213PS  erfFar1AVX2<>+0(SB), Y6, Y0
+	VMOVUPS      erfFar2AVX2<>+0(SB), Y1
+	VFMADD213PS  erfFar3AVX2<>+0(SB), Y6, Y1
+	VFMADD213PS  Y1, Y7, Y0
+	VFMADD213PS  erfFar4AVX2<>+0(SB), Y6, Y0
+	VFMADD213PS  erfFar5AVX2<>+0(SB), Y6, Y0
+	VFMADD213PS  erfFar6AVX2<>+0(SB), Y6, Y0
+	VFMSUB213PS  Y6, Y6, Y0
+	VMOVUPS      expHighAVX2<>+0(SB), Y3
+	VMINPS       Y0, Y3, Y0
+	VMOVUPS      expLowAVX2<>+0(SB), Y3
+	VMAXPS       Y0, Y3, Y0
+	VMULPS       log2eAVX2<>+0(SB), Y0, Y1
+	VROUNDPS     $0x08, Y1, Y1
+	VFNMADD231PS ln2HighAVX2<>+0(SB), Y1, Y0
+	VFNMADD231PS ln2LowAVX2<>+0(SB), Y1, Y0
+	VMOVUPS      exp0AVX2<>+0(SB), Y2
+	VFMADD213PS  exp1AVX2<>+0(SB), Y0, Y2
+	VFMADD213PS  exp2AVX2<>+0(SB), Y0, Y2
+	VFMADD213PS  exp3AVX2<>+0(SB), Y0, Y2
+	VFMADD213PS  exp4AVX2<>+0(SB), Y0, Y2
+	VFMADD213PS  exp5AVX2<>+0(SB), Y0, Y2
+	VMULPS       Y0, Y0, Y3
+	VFMADD213PS  Y0, Y3, Y2
+	VADDPS       oneAVX2<>+0(SB), Y2, Y2
+	VCVTPS2DQ    Y1, Y1
+	VPSRAD       $0x01, Y1, Y3
+	VPSUBD       Y3, Y1, Y1
+	VPADDD       exponentBiasAVX2<>+0(SB), Y1, Y1
+	VPSLLD       $0x17, Y1, Y1
+	VMULPS       Y1, Y2, Y2
+	VPADDD       exponentBiasAVX2<>+0(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VMULPS       Y3, Y2, Y2
+	VMOVAPS      Y2, Y0
+	VMULPS       halfAVX2<>+0(SB), Y0, Y0
+	VMOVUPS      oneAVX2<>+0(SB), Y1
+	VSUBPS       Y0, Y1, Y1
+	VBLENDVPS    Y5, Y0, Y1, Y1
+	VMOVUPS      halfAVX2<>+0(SB), Y0
+	VFMADD231PS  halfAVX2<>+0(SB), Y8, Y0
+	VMOVAPS      Y0, Y8
+	VMOVAPS      Y1, Y0
+	VCMPPS       $0x01, erfSmallAVX2<>+0(SB), Y6, Y1
+	VBLENDVPS    Y1, Y8, Y0, Y0
+	VMULPS       Y9, Y0, Y0
+	VMASKMOVPS   Y0, Y15, (DI)
+
+done:
+	VZEROUPPER
+	RET
+
+// func siluAVX2(dst *float32, x *float32, n int)
+// Requires: AVX, AVX2, FMA3
+TEXT ·siluAVX2(SB), NOSPLIT, $0-24
+	MOVQ dst+0(FP), DI
+	MOVQ x+8(FP), SI
+	MOVQ n+16(FP), CX
+	SUBQ $0x08, CX
+	JLT  rest
+
+loop:
+	VMOVUPS      (SI), Y0
+	VMOVAPS      Y0, Y9
+	VMOVAPS      Y0, Y4
+	VORPS        signBitAVX2<>+0(SB), Y0, Y0
+	VMOVUPS      expHighAVX2<>+0(SB), Y3
+	VMINPS       Y0, Y3, Y0
+	VMOVUPS      expLowAVX2<>+0(SB), Y3
+	VMAXPS       Y0, Y3, Y0
+	VMULPS       log2eAVX2<>+0(SB), Y0, Y1
+	VROUNDPS     $0x08, Y1, Y1
+	VFNMADD231PS ln2HighAVX2<>+0(SB), Y1, Y0
+	VFNMADD231PS ln2LowAVX2<>+0(SB), Y1, Y0
+	VMOVUPS      exp0AVX2<>+0(SB), Y2
+	VFMADD213PS  exp1AVX2<>+0(SB), Y0, Y2
+	VFMADD213PS  exp2AVX2<>+0(SB), Y0, Y2
+	VFMADD213PS  exp3AVX2<>+0(SB), Y0, Y2
+	VFMADD213PS  exp4AVX2<>+0(SB), Y0, Y2
+	VFMADD213PS  exp5AVX2<>+0(SB), Y0, Y2
+	VMULPS       Y0, Y0, Y3
+	VFMADD213PS  Y0, Y3, Y2
+	VADDPS       oneAVX2<>+0(SB), Y2, Y2
+	VCVTPS2DQ    Y1, Y1
+	VPSRAD       $0x01, Y1, Y3
+	VPSUBD       Y3, Y1, Y1
+	VPADDD       exponentBiasAVX2<>+0(SB), Y1, Y1
+	VPSLLD       $0x17, Y1, Y1
+	VMULPS       Y1, Y2, Y2
+	VPADDD       exponentBiasAVX2<>+0(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VMULPS       Y3, Y2, Y2
+	VMOVAPS      Y2, Y0
+	VMOVUPS      oneAVX2<>+0(SB), Y1
+	VADDPS       Y0, Y1, Y2
+	VBLENDVPS    Y4, Y0, Y1, Y1
+	VDIVPS       Y2, Y1, Y0
+	VMULPS       Y9, Y0, Y0
+	VMOVUPS      Y0, (DI)
+	ADDQ         $0x20, DI
+	ADDQ         $0x20, SI
+	SUBQ         $0x08, CX
+	JGE          loop
+
+rest:
+	ADDQ         $0x08, CX
+	JEQ          done
+	NEGQ         CX
+	LEAQ         laneMask<>+0(SB), R15
+	VMOVUPS      32(R15)(CX*4), Y15
+	VMASKMOVPS   (SI), Y15, Y0
+	VMOVAPS      Y0, Y9
+	VMOVAPS      Y0, Y4
+	VORPS        signBitAVX2<>+0(SB), Y0, Y0
+	VMOVUPS      expHighAVX2<>+0(SB), Y3
+	VMINPS       Y0, Y3, Y0
+	VMOVUPS      expLowAVX2<>+0(SB), Y3
+	VMAXPS       Y0, Y3, Y0
+	VMULPS       log2eAVX2<>+0(SB), Y0, Y1
+	VROUNDPS     $0x08, Y1, Y1
+	VFNMADD231PS ln2HighAVX2<>+0(SB), Y1, Y0
+	VFNMADD231PS ln2LowAVX2<>+0(SB), Y1, Y0
+	VMOVUPS      exp0AVX2<>+0(SB), Y2
+	VFMADD213PS  exp1AVX2<>+0(SB), Y0, Y2
+	VFMADD213PS  exp2AVX2<>+0(SB), Y0, Y2
+	VFMADD213PS  exp3AVX2<>+0(SB), Y0, Y2
+	VFMADD213PS  exp4AVX2<>+0(SB), Y0, Y2
+	VFMADD213PS  exp5AVX2<>+0(SB), Y0, Y2
+	VMULPS       Y0, Y0, Y3
+	VFMADD213PS  Y0, Y3, Y2
+	VADDPS       oneAVX2<>+0(SB), Y2, Y2
+	VCVTPS2DQ    Y1, Y1
+	VPSRAD       $0x01, Y1, Y3
+	VPSUBD       Y3, Y1, Y1
+	VPADDD       exponentBiasAVX2<>+0(SB), Y1, Y1
+	VPSLLD       $0x17, Y1, Y1
+	VMULPS       Y1, Y2, Y2
+	VPADDD       exponentBiasAVX2<>+0(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VMULPS       Y3, Y2, Y2
+	VMOVAPS      Y2, Y0
+	VMOVUPS      oneAVX2<>+0(SB), Y1
+	VADDPS       Y0, Y1, Y2
+	VBLENDVPS    Y4, Y0, Y1, Y1
+	VDIVPS       Y2, Y1, Y0
+	VMULPS       Y9, Y0, Y0
+	VMASKMOVPS   Y0, Y15, (DI)
+
+done:
+	VZEROUPPER
+	RET
+
+// func geluGradAVX2(dst *float32, x *float32, y *float32, n int)
+// Requires: AVX, AVX2, FMA3
+TEXT ·geluGradAVX2(SB), NOSPLIT, $0-32
+	MOVQ dst+0(FP), DI
+	MOVQ x+8(FP), SI
+	MOVQ y+16(FP), DX
+	MOVQ n+24(FP), CX
+	SUBQ $0x08, CX
+	JLT  rest
+
+loop:
+	VMOVUPS      (SI), Y0
+	VMOVUPS      (DX), Y1
+	VMOVAPS      Y0, Y10
+	VMOVAPS      Y1, Y9
+	VMOVAPS      Y1, Y0
+	VMULPS       rootHalfUpAVX2<>+0(SB), Y0, Y0
+	VMOVAPS      Y0, Y5
+	VANDPS       allButSignAVX2<>+0(SB), Y5, Y6
+	VMULPS       Y5, Y5, Y7
+	VMOVUPS      erfNear0AVX2<>+0(SB), Y8
+	VFMADD213PS  erfNear1AVX2<>+0(SB), Y7, Y8
+	VFMADD213PS  erfNear2AVX2<>+0(SB), Y7, Y8
+	VFMADD213PS  erfNear3AVX2<>+0(SB), Y7, Y8
+	VFMADD213PS  erfNear4AVX2<>+0(SB), Y7, Y8
+	VFMADD213PS  erfNear5AVX2<>+0(SB), Y7, Y8
+	VFMADD213PS  Y5, Y5, Y8
+	VMOVUPS      erfFar0AVX2<>+0(SB), Y0
+	VFMADD213PS  erfFar1AVX2<>+0(SB), Y6, Y0
+	VMOVUPS      erfFar2AVX2<>+0(SB), Y1
+	VFMADD213PS  erfFar3AVX2<>+0(SB), Y6, Y1
+	VFMADD213PS  Y1, Y7, Y0
+	VFMADD213PS  erfFar4AVX2<>+0(SB), Y6, Y0
+	VFMADD213PS  erfFar5AVX2<>+0(SB), Y6, Y0
+	VFMADD213PS  erfFar6AVX2<>+0(SB), Y6, Y0
+	VFMSUB213PS  Y6, Y6, Y0
+	VMOVUPS      expHighAVX2<>+0(SB), Y3
+	VMINPS       Y0, Y3, Y0
+	VMOVUPS      expLowAVX2<>+0(SB), Y3
+	VMAXPS       Y0, Y3, Y0
+	VMULPS       log2eAVX2<>+0(SB), Y0, Y1
+	VROUNDPS     $0x08, Y1, Y1
+	VFNMADD231PS ln2HighAVX2<>+0(SB), Y1, Y0
+	VFNMADD231PS ln2LowAVX2<>+0(SB), Y1, Y0
+	VMOVUPS      exp0AVX2<>+0(SB), Y2
+	VFMADD213PS  exp1AVX2<>+0(SB), Y0, Y2
+	VFMADD213PS  exp2AVX2<>+0(SB), Y0, Y2
+	VFMADD213PS  exp3AVX2<>+0(SB), Y0, Y2
+	VFMADD213PS  exp4AVX2<>+0(SB), Y0, Y2
+	VFMADD213PS  exp5AVX2<>+0(SB), Y0, Y2
+	VMULPS       Y0, Y0, Y3
+	VFMADD213PS  Y0, Y3, Y2
+	VADDPS       oneAVX2<>+0(SB), Y2, Y2
+	VCVTPS2DQ    Y1, Y1
+	VPSRAD       $0x01, Y1, Y3
+	VPSUBD       Y3, Y1, Y1
+	VPADDD       exponentBiasAVX2<>+0(SB), Y1, Y1
+	VPSLLD       $0x17, Y1, Y1
+	VMULPS       Y1, Y2, Y2
+	VPADDD       exponentBiasAVX2<>+0(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VMULPS       Y3, Y2, Y2
+	VMOVAPS      Y2, Y0
+	VMULPS       halfAVX2<>+0(SB), Y0, Y0
+	VMOVUPS      oneAVX2<>+0(SB), Y1
+	VSUBPS       Y0, Y1, Y1
+	VBLENDVPS    Y5, Y0, Y1, Y1
+	VMOVUPS      halfAVX2<>+0(SB), Y0
+	VFMADD231PS  halfAVX2<>+0(SB), Y8, Y0
+	VMOVAPS      Y0, Y8
+	VMOVAPS      Y1, Y0
+	VCMPPS       $0x01, erfSmallAVX2<>+0(SB), Y6, Y1
+	VBLENDVPS    Y1, Y8, Y0, Y0
+	VMOVAPS      Y0, Y11
+	VMULPS       Y9, Y9, Y0
+	VMULPS       minusHalfAVX2<>+0(SB), Y0, Y0
+	VMOVUPS      expHighAVX2<>+0(SB), Y3
+	VMINPS       Y0, Y3, Y0
+	VMOVUPS      expLowAVX2<>+0(SB), Y3
+	VMAXPS       Y0, Y3, Y0
+	VMULPS       log2eAVX2<>+0(SB), Y0, Y1
+	VROUNDPS     $0x08, Y1, Y1
+	VFNMADD231PS ln2HighAVX2<>+0(SB), Y1, Y0
+	VFNMADD231PS ln2LowAVX2<>+0(SB), Y1, Y0
+	VMOVUPS      exp0AVX2<>+0(SB), Y2
+	VFMADD213PS  exp1AVX2<>+0(SB), Y0, Y2
+	VFMADD213PS  exp2AVX2<>+0(SB), Y0, Y2
+	VFMADD213PS  exp3AVX2<>+0(SB), Y0, Y2
+	VFMADD213PS  exp4AVX2<>+0(SB), Y0, Y2
+	VFMADD213PS  exp5AVX2<>+0(SB), Y0, Y2
+	VMULPS       Y0, Y0, Y3
+	VFMADD213PS  Y0, Y3, Y2
+	VADDPS       oneAVX2<>+0(SB), Y2, Y2
+	VCVTPS2DQ    Y1, Y1
+	VPSRAD       $0x01, Y1, Y3
+	VPSUBD       Y3, Y1, Y1
+	VPADDD       exponentBiasAVX2<>+0(SB), Y1, Y1
+	VPSLLD       $0x17, Y1, Y1
+	VMULPS       Y1, Y2, Y2
+	VPADDD       exponentBiasAVX2<>+0(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VMULPS       Y3, Y2, Y2
+	VMOVAPS      Y2, Y0
+	VMULPS       densityAVX2<>+0(SB), Y0, Y0
+	VFMADD213PS  Y11, Y9, Y0
+	VMULPS       Y10, Y0, Y0
+	VMOVUPS      Y0, (DI)
+	ADDQ         $0x20, DI
+	ADDQ         $0x20, SI
+	ADDQ         $0x20, DX
+	SUBQ         $0x08, CX
+	JGE          loop
+
+rest:
+	ADDQ         $0x08, CX
+	JEQ          done
+	NEGQ         CX
+	LEAQ         laneMask<>+0(SB), R15
+	VMOVUPS      32(R15)(CX*4), Y15
+	VMASKMOVPS   (SI), Y15, Y0
+	VMASKMOVPS   (DX), Y15, Y1
+	VMOVAPS      Y0, Y10
+	VMOVAPS      Y1, Y9
+	VMOVAPS      Y1, Y0
+	VMULPS       rootHalfUpAVX2<>+0(SB), Y0, Y0
+	VMOVAPS      Y0, Y5
+	VANDPS       allButSignAVX2<>+0(SB), Y5, Y6
+	VMULPS       Y5, Y5, Y7
+	VMOVUPS      erfNear0AVX2<>+0(SB), Y8
+	VFMADD213PS  erfNear1AVX2<>+0(SB), Y7, Y8
+	VFMADD213PS  erfNear2AVX2<>+0(SB), Y7, Y8
+	VFMADD213PS  erfNear3AVX2<>+0(SB), Y7, Y8
+	VFMADD213PS  erfNear4AVX2<>+0(SB), Y7, Y8
+	VFMADD213PS  erfNear5AVX2<>+0(SB), Y7, Y8
+	VFMADD213PS  Y5, Y5, Y8
+	VMOVUPS      erfFar0AVX2<>+0(SB), Y0
+	VFMADD213PS  erfFar1AVX2<>+0(SB), Y6, Y0
+	VMOVUPS      erfFar2AVX2<>+0(SB), Y1
+	VFMADD213PS  erfFar3AVX2<>+0(SB), Y6, Y1
+	VFMADD213PS  Y1, Y7, Y0
+	VFMADD213PS  erfFar4AVX2<>+0(SB), Y6, Y0
+	VFMADD213PS  erfFar5AVX2<>+0(SB), Y6, Y0
+	VFMADD213PS  erfFar6AVX2<>+0(SB), Y6, Y0
+	VFMSUB213PS  Y6, Y6, Y0
+	VMOVUPS      expHighAVX2<>+0(SB), Y3
+	VMINPS       Y0, Y3, Y0
+	VMOVUPS      expLowAVX2<>+0(SB), Y3
+	VMAXPS       Y0, Y3, Y0
+	VMULPS       log2eAVX2<>+0(SB), Y0, Y1
+	VROUNDPS     $0x08, Y1, Y1
+	VFNMADD231PS ln2HighAVX2<>+0(SB), Y1, Y0
+	VFNMADD231PS ln2LowAVX2<>+0(SB), Y1, Y0
+	VMOVUPS      exp0AVX2<>+0(SB), Y2
+	VFMADD213PS  exp1AVX2<>+0(SB), Y0, Y2
+	VFMADD213PS  exp2AVX2<>+0(SB), Y0, Y2
+	VFMADD213PS  exp3AVX2<>+0(SB), Y0, Y2
+	VFMADD213PS  exp4AVX2<>+0(SB), Y0, Y2
+	VFMADD213PS  exp5AVX2<>+0(SB), Y0, Y2
+	VMULPS       Y0, Y0, Y3
+	VFMADD213PS  Y0, Y3, Y2
+	VADDPS       oneAVX2<>+0(SB), Y2, Y2
+	VCVTPS2DQ    Y1, Y1
+	VPSRAD       $0x01, Y1, Y3
+	VPSUBD       Y3, Y1, Y1
+	VPADDD       exponentBiasAVX2<>+0(SB), Y1, Y1
+	VPSLLD       $0x17, Y1, Y1
+	VMULPS       Y1, Y2, Y2
+	VPADDD       exponentBiasAVX2<>+0(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VMULPS       Y3, Y2, Y2
+	VMOVAPS      Y2, Y0
+	VMULPS       halfAVX2<>+0(SB), Y0, Y0
+	VMOVUPS      oneAVX2<>+0(SB), Y1
+	VSUBPS       Y0, Y1, Y1
+	VBLENDVPS    Y5, Y0, Y1, Y1
+	VMOVUPS      halfAVX2<>+0(SB), Y0
+	VFMADD231PS  halfAVX2<>+0(SB), Y8, Y0
+	VMOVAPS      Y0, Y8
+	VMOVAPS      Y1, Y0
+	VCMPPS       $0x01, erfSmallAVX2<>+0(SB), Y6, Y1
+	VBLENDVPS    Y1, Y8, Y0, Y0
+	VMOVAPS      Y0, Y11
+	VMULPS       Y9, Y9, Y0
+	VMULPS       minusHalfAVX2<>+0(SB), Y0, Y0
+	VMOVUPS      expHighAVX2<>+0(SB), Y3
+	VMINPS       Y0, Y3, Y0
+	VMOVUPS      expLowAVX2<>+0(SB), Y3
+	VMAXPS       Y0, Y3, Y0
+	VMULPS       log2eAVX2<>+0(SB), Y0, Y1
+	VROUNDPS     $0x08, Y1, Y1
+	VFNMADD231PS ln2HighAVX2<>+0(SB), Y1, Y0
+	VFNMADD231PS ln2LowAVX2<>+0(SB), Y1, Y0
+	VMOVUPS      exp0AVX2<>+0(SB), Y2
+	VFMADD213PS  exp1AVX2<>+0(SB), Y0, Y2
+	VFMADD213PS  exp2AVX2<>+0(SB), Y0, Y2
+	VFMADD213PS  exp3AVX2<>+0(SB), Y0, Y2
+	VFMADD213PS  exp4AVX2<>+0(SB), Y0, Y2
+	VFMADD213PS  exp5AVX2<>+0(SB), Y0, Y2
+	VMULPS       Y0, Y0, Y3
+	VFMADD213PS  Y0, Y3, Y2
+	VADDPS       oneAVX2<>+0(SB), Y2, Y2
+	VCVTPS2DQ    Y1, Y1
+	VPSRAD       $0x01, Y1, Y3
+	VPSUBD       Y3, Y1, Y1
+	VPADDD       exponentBiasAVX2<>+0(SB), Y1, Y1
+	VPSLLD       $0x17, Y1, Y1
+	VMULPS       Y1, Y2, Y2
+	VPADDD       exponentBiasAVX2<>+0(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VMULPS       Y3, Y2, Y2
+	VMOVAPS      Y2, Y0
+	VMULPS       densityAVX2<>+0(SB), Y0, Y0
+	VFMADD213PS  Y11, Y9, Y0
+	VMULPS       Y10, Y0, Y0
+	VMASKMOVPS   Y0, Y15, (DI)
+
+done:
+	VZEROUPPER
+	RET
+
+// func siluGradAVX2(dst *float32, x *float32, y *float32, n int)
+// Requires: AVX, AVX2, FMA3
+TEXT ·siluGradAVX2(SB), NOSPLIT, $0-32
+	MOVQ dst+0(FP), DI
+	MOVQ x+8(FP), SI
+	MOVQ y+16(FP), DX
+	MOVQ n+24(FP), CX
+	SUBQ $0x08, CX
+	JLT  rest
+
+loop:
+	VMOVUPS      (SI), Y0
+	VMOVUPS      (DX), Y1
+	VMOVAPS      Y0, Y10
+	VMOVAPS      Y1, Y9
+	VMOVAPS      Y1, Y0
+	VMOVAPS      Y0, Y4
+	VORPS        signBitAVX2<>+0(SB), Y0, Y0
+	VMOVUPS      expHighAVX2<>+0(SB), Y3
+	VMINPS       Y0, Y3, Y0
+	VMOVUPS      expLowAVX2<>+0(SB), Y3
+	VMAXPS       Y0, Y3, Y0
+	VMULPS       log2eAVX2<>+0(SB), Y0, Y1
+	VROUNDPS     $0x08, Y1, Y1
+	VFNMADD231PS ln2HighAVX2<>+0(SB), Y1, Y0
+	VFNMADD231PS ln2LowAVX2<>+0(SB), Y1, Y0
+	VMOVUPS      exp0AVX2<>+0(SB), Y2
+	VFMADD213PS  exp1AVX2<>+0(SB), Y0, Y2
+	VFMADD213PS  exp2AVX2<>+0(SB), Y0, Y2
+	VFMADD213PS  exp3AVX2<>+0(SB), Y0, Y2
+	VFMADD213PS  exp4AVX2<>+0(SB), Y0, Y2
+	VFMADD213PS  exp5AVX2<>+0(SB), Y0, Y2
+	VMULPS       Y0, Y0, Y3
+	VFMADD213PS  Y0, Y3, Y2
+	VADDPS       oneAVX2<>+0(SB), Y2, Y2
+	VCVTPS2DQ    Y1, Y1
+	VPSRAD       $0x01, Y1, Y3
+	VPSUBD       Y3, Y1, Y1
+	VPADDD       exponentBiasAVX2<>+0(SB), Y1, Y1
+	VPSLLD       $0x17, Y1, Y1
+	VMULPS       Y1, Y2, Y2
+	VPADDD       exponentBiasAVX2<>+0(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VMULPS       Y3, Y2, Y2
+	VMOVAPS      Y2, Y0
+	VMOVUPS      oneAVX2<>+0(SB), Y1
+	VADDPS       Y0, Y1, Y2
+	VBLENDVPS    Y4, Y0, Y1, Y1
+	VDIVPS       Y2, Y1, Y0
+	VMOVUPS      oneAVX2<>+0(SB), Y1
+	VSUBPS       Y0, Y1, Y2
+	VFMADD213PS  Y1, Y9, Y2
+	VMULPS       Y2, Y0, Y0
+	VMULPS       Y10, Y0, Y0
+	VMOVUPS      Y0, (DI)
+	ADDQ         $0x20, DI
+	ADDQ         $0x20, SI
+	ADDQ         $0x20, DX
+	SUBQ         $0x08, CX
+	JGE          loop
+
+rest:
+	ADDQ         $0x08, CX
+	JEQ          done
+	NEGQ         CX
+	LEAQ         laneMask<>+0(SB), R15
+	VMOVUPS      32(R15)(CX*4), Y15
+	VMASKMOVPS   (SI), Y15, Y0
+	VMASKMOVPS   (DX), Y15, Y1
+	VMOVAPS      Y0, Y10
+	VMOVAPS      Y1, Y9
+	VMOVAPS      Y1, Y0
+	VMOVAPS      Y0, Y4
+	VORPS        signBitAVX2<>+0(SB), Y0, Y0
+	VMOVUPS      expHighAVX2<>+0(SB), Y3
+	VMINPS       Y0, Y3, Y0
+	VMOVUPS      expLowAVX2<>+0(SB), Y3
+	VMAXPS       Y0, Y3, Y0
+	VMULPS       log2eAVX2<>+0(SB), Y0, Y1
+	VROUNDPS     $0x08, Y1, Y1
+	VFNMADD231PS ln2HighAVX2<>+0(SB), Y1, Y0
+	VFNMADD231PS ln2LowAVX2<>+0(SB), Y1, Y0
+	VMOVUPS      exp0AVX2<>+0(SB), Y2
+	VFMADD213PS  exp1AVX2<>+0(SB), Y0, Y2
+	VFMADD213PS  exp2AVX2<>+0(SB), Y0, Y2
+	VFMADD213PS  exp3AVX2<>+0(SB), Y0, Y2
+	VFMADD213PS  exp4AVX2<>+0(SB), Y0, Y2
+	VFMADD213PS  exp5AVX2<>+0(SB), Y0, Y2
+	VMULPS       Y0, Y0, Y3
+	VFMADD213PS  Y0, Y3, Y2
+	VADDPS       oneAVX2<>+0(SB), Y2, Y2
+	VCVTPS2DQ    Y1, Y1
+	VPSRAD       $0x01, Y1, Y3
+	VPSUBD       Y3, Y1, Y1
+	VPADDD       exponentBiasAVX2<>+0(SB), Y1, Y1
+	VPSLLD       $0x17, Y1, Y1
+	VMULPS       Y1, Y2, Y2
+	VPADDD       exponentBiasAVX2<>+0(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VMULPS       Y3, Y2, Y2
+	VMOVAPS      Y2, Y0
+	VMOVUPS      oneAVX2<>+0(SB), Y1
+	VADDPS       Y0, Y1, Y2
+	VBLENDVPS    Y4, Y0, Y1, Y1
+	VDIVPS       Y2, Y1, Y0
+	VMOVUPS      oneAVX2<>+0(SB), Y1
+	VSUBPS       Y0, Y1, Y2
+	VFMADD213PS  Y1, Y9, Y2
+	VMULPS       Y2, Y0, Y0
+	VMULPS       Y10, Y0, Y0
+	VMASKMOVPS   Y0, Y15, (DI)
+
+done:
+	VZEROUPPER
+	RET
+
+// func preluAVX2(dst *float32, x *float32, y *float32, n int)
+// Requires: AVX, FMA3
+TEXT ·preluAVX2(SB), NOSPLIT, $0-32
+	MOVQ dst+0(FP), DI
+	MOVQ x+8(FP), SI
+	MOVQ y+16(FP), DX
+	MOVQ n+24(FP), CX
+	SUBQ $0x08, CX
+	JLT  rest
+
+loop:
+	VMOVUPS     (SI), Y0
+	VMOVUPS     (DX), Y1
+	VXORPS      Y2, Y2, Y2
+	VMINPS      Y0, Y2, Y3
+	VMAXPS      Y0, Y2, Y0
+	VFMADD231PS Y3, Y1, Y0
+	VMOVUPS     Y0, (DI)
+	ADDQ        $0x20, DI
+	ADDQ        $0x20, SI
+	ADDQ        $0x20, DX
+	SUBQ        $0x08, CX
+	JGE         loop
+
+rest:
+	ADDQ        $0x08, CX
+	JEQ         done
+	NEGQ        CX
+	LEAQ        laneMask<>+0(SB), R15
+	VMOVUPS     32(R15)(CX*4), Y15
+	VMASKMOVPS  (SI), Y15, Y0
+	VMASKMOVPS  (DX), Y15, Y1
+	VXORPS      Y2, Y2, Y2
+	VMINPS      Y0, Y2, Y3
+	VMAXPS      Y0, Y2, Y0
+	VFMADD231PS Y3, Y1, Y0
+	VMASKMOVPS  Y0, Y15, (DI)
+
+done:
+	VZEROUPPER
+	RET
+
+// func preluGradAVX2(dst *float32, m *float32, grad *float32, x *float32, y *float32, n int)
+// Requires: AVX, FMA3
+TEXT ·preluGradAVX2(SB), NOSPLIT, $0-48
+	MOVQ   dst+0(FP), DI
+	MOVQ   m+8(FP), AX
+	MOVQ   grad+16(FP), BX
+	MOVQ   x+24(FP), SI
+	MOVQ   y+32(FP), DX
+	MOVQ   n+40(FP), CX
+	VXORPS Y4, Y4, Y4
+	SUBQ   $0x08, CX
+	JLT    rest
+
+loop:
+	VMOVUPS     (SI), Y0
+	VMOVUPS     (DX), Y1
+	VMOVUPS     (BX), Y2
+	VMOVUPS     (AX), Y3
+	VMULPS      Y2, Y1, Y1
+	VCMPPS      $0x0e, Y4, Y0, Y5
+	VBLENDVPS   Y5, Y2, Y1, Y1
+	VANDNPS     Y0, Y5, Y0
+	VFMADD231PS Y2, Y0, Y3
+	VMOVUPS     Y1, (DI)
+	VMOVUPS     Y3, (AX)
+	ADDQ        $0x20, DI
+	ADDQ        $0x20, AX
+	ADDQ        $0x20, BX
+	ADDQ        $0x20, SI
+	ADDQ        $0x20, DX
+	SUBQ        $0x08, CX
+	JGE         loop
+
+rest:
+	ADDQ        $0x08, CX
+	JEQ         done
+	NEGQ        CX
+	LEAQ        laneMask<>+0(SB), R15
+	VMOVUPS     32(R15)(CX*4), Y15
+	VMASKMOVPS  (SI), Y15, Y0
+	VMASKMOVPS  (DX), Y15, Y1
+	VMASKMOVPS  (BX), Y15, Y2
+	VMASKMOVPS  (AX), Y15, Y3
+	VMULPS      Y2, Y1, Y1
+	VCMPPS      $0x0e, Y4, Y0, Y5
+	VBLENDVPS   Y5, Y2, Y1, Y1
+	VANDNPS     Y0, Y5, Y0
+	VFMADD231PS Y2, Y0, Y3
+	VMASKMOVPS  Y1, Y15, (DI)
+	VMASKMOVPS  Y3, Y15, (AX)
+
+done:
+	VZEROUPPER
+	RET
+
+// func expShiftAVX2(dst *float32, x *float32, n int, shift float32)
+// Requires: AVX, AVX2, FMA3
+TEXT ·expShiftAVX2(SB), NOSPLIT, $0-28
+	MOVQ         dst+0(FP), DI
+	MOVQ         x+8(FP), SI
+	MOVQ         n+16(FP), CX
+	VBROADCASTSS shift+24(FP), Y4
+	SUBQ         $0x08, CX
+	JLT          rest
+
+loop:
+	VMOVUPS      (SI), Y0
+	VSUBPS       Y4, Y0, Y0
+	VMOVUPS      expHighAVX2<>+0(SB), Y3
+	VMINPS       Y0, Y3, Y0
+	VMOVUPS      expLowAVX2<>+0(SB), Y3
+	VMAXPS       Y0, Y3, Y0
+	VMULPS       log2eAVX2<>+0(SB), Y0, Y1
+	VROUNDPS     $0x08, Y1, Y1
+	VFNMADD231PS ln2HighAVX2<>+0(SB), Y1, Y0
+	VFNMADD231PS ln2LowAVX2<>+0(SB), Y1, Y0
+	VMOVUPS      exp0AVX2<>+0(SB), Y2
+	VFMADD213PS  exp1AVX2<>+0(SB), Y0, Y2
+	VFMADD213PS  exp2AVX2<>+0(SB), Y0, Y2
+	VFMADD213PS  exp3AVX2<>+0(SB), Y0, Y2
+	VFMADD213PS  exp4AVX2<>+0(SB), Y0, Y2
+	VFMADD213PS  exp5AVX2<>+0(SB), Y0, Y2
+	VMULPS       Y0, Y0, Y3
+	VFMADD213PS  Y0, Y3, Y2
+	VADDPS       oneAVX2<>+0(SB), Y2, Y2
+	VCVTPS2DQ    Y1, Y1
+	VPSRAD       $0x01, Y1, Y3
+	VPSUBD       Y3, Y1, Y1
+	VPADDD       exponentBiasAVX2<>+0(SB), Y1, Y1
+	VPSLLD       $0x17, Y1, Y1
+	VMULPS       Y1, Y2, Y2
+	VPADDD       exponentBiasAVX2<>+0(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VMULPS       Y3, Y2, Y2
+	VMOVAPS      Y2, Y0
+	VMOVUPS      Y0, (DI)
+	ADDQ         $0x20, DI
+	ADDQ         $0x20, SI
+	SUBQ         $0x08, CX
+	JGE          loop
+
+rest:
+	ADDQ         $0x08, CX
+	JEQ          done
+	NEGQ         CX
+	LEAQ         laneMask<>+0(SB), R15
+	VMOVUPS      32(R15)(CX*4), Y15
+	VMASKMOVPS   (SI), Y15, Y0
+	VSUBPS       Y4, Y0, Y0
+	VMOVUPS      expHighAVX2<>+0(SB), Y3
+	VMINPS       Y0, Y3, Y0
+	VMOVUPS      expLowAVX2<>+0(SB), Y3
+	VMAXPS       Y0, Y3, Y0
+	VMULPS       log2eAVX2<>+0(SB), Y0, Y1
+	VROUNDPS     $0x08, Y1, Y1
+	VFNMADD231PS ln2HighAVX2<>+0(SB), Y1, Y0
+	VFNMADD231PS ln2LowAVX2<>+0(SB), Y1, Y0
+	VMOVUPS      exp0AVX2<>+0(SB), Y2
+	VFMADD213PS  exp1AVX2<>+0(SB), Y0, Y2
+	VFMADD213PS  exp2AVX2<>+0(SB), Y0, Y2
+	VFMADD213PS  exp3AVX2<>+0(SB), Y0, Y2
+	VFMADD213PS  exp4AVX2<>+0(SB), Y0, Y2
+	VFMADD213PS  exp5AVX2<>+0(SB), Y0, Y2
+	VMULPS       Y0, Y0, Y3
+	VFMADD213PS  Y0, Y3, Y2
+	VADDPS       oneAVX2<>+0(SB), Y2, Y2
+	VCVTPS2DQ    Y1, Y1
+	VPSRAD       $0x01, Y1, Y3
+	VPSUBD       Y3, Y1, Y1
+	VPADDD       exponentBiasAVX2<>+0(SB), Y1, Y1
+	VPSLLD       $0x17, Y1, Y1
+	VMULPS       Y1, Y2, Y2
+	VPADDD       exponentBiasAVX2<>+0(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VMULPS       Y3, Y2, Y2
+	VMOVAPS      Y2, Y0
 	VMASKMOVPS   Y0, Y15, (DI)
 
 done:

@@ -29,6 +29,46 @@ func logAVX512(dst *float32, x *float32, n int)
 //go:noescape
 func softplusAVX512(dst *float32, x *float32, n int)
 
+// erfAVX512 writes erf(x) to dst, n elements.
+//
+//go:noescape
+func erfAVX512(dst *float32, x *float32, n int)
+
+// geluAVX512 writes x·Φ(x) to dst, n elements.
+//
+//go:noescape
+func geluAVX512(dst *float32, x *float32, n int)
+
+// siluAVX512 writes x/(1+e^-x) to dst, n elements.
+//
+//go:noescape
+func siluAVX512(dst *float32, x *float32, n int)
+
+// geluGradAVX512 writes x·(Φ(y) + y·φ(y)) to dst, n elements.
+//
+//go:noescape
+func geluGradAVX512(dst *float32, x *float32, y *float32, n int)
+
+// siluGradAVX512 writes x·σ(y)·(1 + y·(1-σ(y))) to dst, n elements.
+//
+//go:noescape
+func siluGradAVX512(dst *float32, x *float32, y *float32, n int)
+
+// preluAVX512 writes max(x, 0) + y·min(x, 0) to dst, n elements.
+//
+//go:noescape
+func preluAVX512(dst *float32, x *float32, y *float32, n int)
+
+// preluGradAVX512 writes to dst the gradient grad where x is above zero and grad·y elsewhere, and adds grad·x to m there, n elements.
+//
+//go:noescape
+func preluGradAVX512(dst *float32, m *float32, grad *float32, x *float32, y *float32, n int)
+
+// expShiftAVX512 writes e^(x-shift) to dst, n elements.
+//
+//go:noescape
+func expShiftAVX512(dst *float32, x *float32, n int, shift float32)
+
 // maxAVX512 returns the greatest of x, n elements, at least a vector; with a NaN among them it may be any of them.
 //
 //go:noescape

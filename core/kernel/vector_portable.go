@@ -47,3 +47,7 @@ func ftrlKernel(w, m, v, g *float32, n int, inverse, base, l1 float32) {}
 
 func ftrlRowsKernel(w, state, g *[]float32, n, dim int, l2, scale, inverse, base, l1 float32) {
 }
+
+func expShiftKernel(*float32, *float32, int, float32) {}
+
+func preluGradKernel(dx, dalpha, dy, x, alpha *float32, n int) {}

@@ -21,7 +21,7 @@ embedding_dim: 4
 hidden_units: [[8], [16, 8]]
 net_dropout: {range: [0, 0.4]}
 learning_rate: {log: [0.0005, 0.05]}
-batch_size: 256
+batch_size: 128
 epochs: 3
 `
 
@@ -30,6 +30,7 @@ func searching(t testing.TB, grid, method string, trials int) training.SearchOpt
 	t.Helper()
 	o := training.SearchOptions{Options: shop(t, shopModel), GridText: grid, Method: method, Trials: trials, DrawSeed: 3, Eta: 2}
 	o.Spec = nil
+	o.Train = []string{writeRows(t, filepath.Join(t.TempDir(), "few.csv"), 1000, 1)}
 	var err error
 	if o.Grid, err = training.ParseGrid([]byte(grid), nil, o.Schema); err != nil {
 		t.Fatal(err)

@@ -13,11 +13,23 @@ const (
 	ReLU                // derivative 0 at 0
 	SigmoidAct
 	TanhAct
+	GELU // the exact one, by the error function
+	SiLU
 )
+
+// fromInput tells that the derivative is computed from the function's argument, not from its value.
+func (a Activation) fromInput() bool { return a == GELU || a == SiLU }
+
+// onlyFromOutput refuses an activation whose derivative wants its argument, in an operation that keeps its value alone.
+func (a Activation) onlyFromOutput(op string) {
+	if a.fromInput() {
+		fail("%s: %v is not computed inside it, apply it afterwards", op, a)
+	}
+}
 
 // String returns the name of the function.
 func (a Activation) String() string {
-	return [...]string{"identity", "relu", "sigmoid", "tanh"}[a]
+	return [...]string{"identity", "relu", "sigmoid", "tanh", "gelu", "silu"}[a]
 }
 
 // activate sets y = a(x). y may be x.
@@ -31,10 +43,14 @@ func activate[T kernel.Float](a Activation, y, x []T) {
 		kernel.Sigmoid(y, x)
 	case TanhAct:
 		kernel.Tanh(y, x)
+	case GELU:
+		kernel.Gelu(y, x)
+	case SiLU:
+		kernel.Silu(y, x)
 	}
 }
 
-// deactivate sets dz = dy·a'(z), where y = a(z). dz may be dy.
+// deactivate sets dz = dy·a'(z), where y = a(z), or z itself where the derivative is taken from it. dz may be dy.
 func deactivate[T kernel.Float](a Activation, dz, y, dy []T) {
 	switch a {
 	case Identity:
@@ -45,6 +61,10 @@ func deactivate[T kernel.Float](a Activation, dz, y, dy []T) {
 		kernel.SigmoidGrad(dz, dy, y)
 	case TanhAct:
 		kernel.TanhGrad(dz, dy, y)
+	case GELU:
+		kernel.GeluGrad(dz, dy, y)
+	case SiLU:
+		kernel.SiluGrad(dz, dy, y)
 	}
 }
 
@@ -65,7 +85,11 @@ func (o activationOp) rows(_ *env, in []*Tensor, out []int) error { return sameR
 func (o activationOp) differentiable(int) []bool { return all(1) }
 
 func (o activationOp) grads(d *derivation) []*gorgonia.Node {
-	return d.apply(activationGrad{act: o.act}, d.in[:1], d.out, d.grad)
+	from := d.out
+	if o.act.fromInput() {
+		from = d.in[0]
+	}
+	return d.apply(activationGrad{act: o.act}, d.in[:1], from, d.grad)
 }
 
 func (o activationOp) runner(e *env) runner {
@@ -81,7 +105,7 @@ func activationForward[T kernel.Float](act Activation) runner {
 	}
 }
 
-// activationGrad: (y, dy) → dx.
+// activationGrad: (y, or x where the derivative is taken from it, dy) → dx.
 type activationGrad struct {
 	backward
 	act Activation

@@ -14,6 +14,7 @@ func AttentionInput(q, k, w, b *Node, r *Ragged) *Node {
 // AttentionInputAct is act of AttentionInput in one operation.
 func AttentionInputAct(q, k, w, b *Node, r *Ragged, act Activation) *Node {
 	sameCols("AttentionInput", q, k)
+	act.onlyFromOutput("AttentionInput")
 	if w.rows != 4*q.Cols {
 		fail("AttentionInput: w has %d rows, want 4·%d", w.rows, q.Cols)
 	}

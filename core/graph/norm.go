@@ -20,6 +20,7 @@ func BatchNorm(x, gamma, beta *Node, s *Stats, eps, momentum float64) *Node {
 // BatchNormAct is act of BatchNorm in one operation.
 func BatchNormAct(x, gamma, beta *Node, s *Stats, eps, momentum float64, act Activation) *Node {
 	s.check("BatchNorm", x)
+	act.onlyFromOutput("BatchNorm")
 	op := batchNormOp{normSpec{s, eps, momentum}, act}
 	outs := []shape{{x.rows, x.Cols, false}, fixed(1, x.Cols), fixed(1, x.Cols)}
 	if gamma == nil && beta == nil {

@@ -97,7 +97,7 @@ func TestBuildErrors(t *testing.T) {
 			t.Errorf("got %v, want %q", err, want)
 		}
 	}
-	f(`unknown activation "gelo"; known: relu, sigmoid, tanh, prelu, dice, identity`, func(n *Net) {
+	f(`unknown activation "gelo"; known: relu, sigmoid, tanh, gelu, silu, prelu, dice, identity`, func(n *Net) {
 		n.MLP("m", n.Graph.Input("x", 3), MLPSpec{Hidden: []int{2}, Activation: "gelo"})
 	})
 	f("2 dropout rates for 3 hidden layers", func(n *Net) {

@@ -38,13 +38,13 @@ func (n *Net) Dice(name string, x *graph.Node) *graph.Node {
 
 // Activations lists the names that MLPSpec and AttentionSpec know.
 func Activations() []string {
-	return []string{"relu", "sigmoid", "tanh", "prelu", "dice", "identity"}
+	return []string{"relu", "sigmoid", "tanh", "gelu", "silu", "prelu", "dice", "identity"}
 }
 
 // MLPSpec describes a tower in FuxiCTR's terms: each hidden layer is Linear → BatchNorm (if on) → activation → dropout.
 type MLPSpec struct {
 	Hidden     []int
-	Activation string    // relu, sigmoid, tanh, prelu, dice, identity (case ignored)
+	Activation string    // relu, sigmoid, tanh, gelu, silu, prelu, dice, identity (case ignored)
 	Dropout    []float64 // one a hidden layer, or one for all, or none
 	BatchNorm  bool
 	Out        int // >0: a last Linear without activation
@@ -84,7 +84,18 @@ func layerDropout(rates []float64, i, layers int) float64 {
 	panic(graph.Misuse("MLP: %d dropout rates for %d hidden layers", len(rates), layers))
 }
 
-// fused returns the activation that Linear itself computes.
+// element returns the activation that is one function of each element by itself.
+func element(activation string) (graph.Activation, bool) {
+	switch strings.ToLower(activation) {
+	case "gelu":
+		return graph.GELU, true
+	case "silu", "swish":
+		return graph.SiLU, true
+	}
+	return fused(activation)
+}
+
+// fused returns the activation that every layer with one can compute itself, for it is its own derivative's argument.
 func fused(activation string) (graph.Activation, bool) {
 	switch strings.ToLower(activation) {
 	case "relu":
@@ -101,7 +112,7 @@ func fused(activation string) (graph.Activation, bool) {
 
 // activation adds the named activation.
 func (n *Net) activation(name string, x *graph.Node, activation string) *graph.Node {
-	if act, ok := fused(activation); ok {
+	if act, ok := element(activation); ok {
 		return graph.Apply(x, act)
 	}
 	switch strings.ToLower(activation) {
@@ -115,11 +126,15 @@ func (n *Net) activation(name string, x *graph.Node, activation string) *graph.N
 
 // activatedLinear adds a Linear and the named activation, in one operation where there is one.
 func (n *Net) activatedLinear(name string, x *graph.Node, out int, activation string) *graph.Node {
-	act, ok := fused(activation)
-	x = n.Linear(name, x, out, act)
-	if ok {
-		return x
+	if act, ok := element(activation); ok {
+		return n.Linear(name, x, out, act)
 	}
+	if strings.EqualFold(activation, "prelu") {
+		w := n.Param(name+"/weight", x.Cols, out, XavierNormal())
+		b := n.Param(name+"/bias", 1, out, Zeros())
+		return graph.LinearWith(x, w, b, graph.Epilogue{Slopes: n.Param(name+"/act/alpha", 1, out, Constant(n.PReLUSlope))})
+	}
+	x = n.Linear(name, x, out, graph.Identity)
 	return n.activation(name+"/act", x, activation)
 }
 

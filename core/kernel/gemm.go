@@ -32,7 +32,7 @@ func Gemm[T Float](transA, transB bool, m, n, k int, a []T, lda int, b []T, ldb 
 		gemmColumn(m, k, a, lda, b, acc, c, ldc)
 		return
 	}
-	if single[T]() && tilesPay(m, n, k) {
+	if single[T]() && tilesPay(m, n, k, transA, false) {
 		gemmTiled(transA, transB, m, n, k, f32(a), lda, f32(b), ldb, acc, f32(c), ldc)
 		return
 	}

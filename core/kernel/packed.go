@@ -12,6 +12,9 @@ type Packed struct {
 	split  []byte    // nil or blocks of k, each column tile after column tile
 }
 
+// packedRows is a number of rows that is enough for tiles wherever they pay.
+const packedRows = 64
+
 // Pack lays B [k, n] with row stride ldb out for GemmPacked. B may be freed or changed afterwards.
 func Pack(k, n int, b []float32, ldb int) *Packed { return pack(false, k, n, b, ldb) }
 
@@ -36,7 +39,7 @@ func pack(trans bool, k, n int, b []float32, ldb int) *Packed {
 	p.data = aligned(make([]float32, size+lineFloats))[:size]
 	g.block.from = unsafe.Pointer(&p.data[0])
 	g.packPanels(0, (n+g.cols-1)/g.cols)
-	if tilesPay(sharedLeft, n, k) {
+	if tilesPay(packedRows, n, k, false, true) {
 		splitWhole(&p.split, trans, k, n, b, ldb)
 	}
 	return p
@@ -46,7 +49,7 @@ func pack(trans bool, k, n int, b []float32, ldb int) *Packed {
 // uses the memory of p again, which must come from Repack or be zero and which no product may be using. It reports whether
 // it did: where it is false, Gemm is as fast, and p is not to be used.
 func (p *Packed) Repack(trans bool, m, k, n int, b []float32, ldb int) bool {
-	if !tilesPay(m, n, k) {
+	if !tilesPay(m, n, k, false, true) {
 		return false
 	}
 	checkMatrix(b, trans, k, n, ldb)
@@ -62,7 +65,7 @@ func (p *Packed) region() regionB { return regionB{depth: p.k, width: p.n, strip
 func (p *Packed) Shape() (k, n int) { return p.k, p.n }
 
 // GemmPacked computes C = A·B, or C += A·B when acc is set, for A [m, k] and the packed B [k, n]. lda and ldc are row strides.
-// It gives the bits that Gemm gives, but for n of one.
+// It gives the bits that Gemm gives, but for n of one, and but for matrix tiles, which Gemm takes from more rows on.
 func GemmPacked(m int, a []float32, lda int, p *Packed, acc bool, c []float32, ldc int) {
 	if m <= 0 || p.n == 0 || p.k == 0 || p.layout == portable {
 		Gemm(false, false, m, p.n, p.k, a, lda, p.data, p.n, acc, c, ldc)
@@ -70,7 +73,7 @@ func GemmPacked(m int, a []float32, lda int, p *Packed, acc bool, c []float32, l
 	}
 	checkMatrix(a, false, m, p.k, lda)
 	checkMatrix(c, false, m, p.n, ldc)
-	if p.data == nil || p.split != nil && tilesPay(m, p.n, p.k) {
+	if p.data == nil || p.split != nil && tilesPay(m, p.n, p.k, false, true) {
 		gemmTiledPacked(m, a, lda, p, acc, c, ldc)
 		return
 	}

@@ -3,6 +3,8 @@ package graph
 import (
 	"math"
 	"testing"
+
+	"github.com/millrace/millrace/core/kernel"
 )
 
 func at(x *Tensor, r, c int) float64 { return x.F64[r*x.Cols+c] }
@@ -21,12 +23,12 @@ func TestReLUDerivativeAtZero(t *testing.T) {
 	near(t, "gradient", p.Grad(x).F64, []float64{0, 0, 2}, 0)
 }
 
-func TestPReLUOnBits(t *testing.T) {
+func TestPReLUAtZero(t *testing.T) {
 	f := func(x, want, dx, dalpha float32) {
 		t.Helper()
 		y, d, sum := []float32{0}, []float32{9}, []float32{1}
-		preluRow(y, []float32{x}, []float32{0.25})
-		preluGradientRow(d, sum, []float32{x}, []float32{3}, []float32{0.25})
+		kernel.Prelu(y, []float32{x}, []float32{0.25})
+		kernel.PreluGrad(d, sum, []float32{3}, []float32{x}, []float32{0.25})
 		if y[0] != want || d[0] != dx || sum[0] != 1+dalpha {
 			t.Errorf("PReLU of %g is %g, gradients %g and %g; want %g, %g and %g", x, y[0], d[0], sum[0]-1, want, dx, dalpha)
 		}

@@ -19,7 +19,7 @@ func FieldAttention(q, k, v *Node, fields, heads int, scale, rate float64) *Node
 
 // FieldAttentionOf is FieldAttention of queries, keys and values side by side, as one product gives them, plus a residual: p [B·fields, 3·width] or, with the
 // residual as a fourth block, [B·fields, 4·width]; or the residual is x [B·fields, width]; or x is nil and there is none. It also returns α [B·fields, heads·fields]
-// before dropout, row (b, m) and column (h, n) the weight of field n for field m: to be read, it has no gradient.
+// before dropout, row (b, n) and column (h, m) the weight of field n for field m: to be read, it has no gradient.
 func FieldAttentionOf(p, x *Node, width, fields, heads int, scale, rate float64) (y, alpha *Node) {
 	if fields < 1 || heads < 1 || width < 1 || width%heads != 0 {
 		fail("FieldAttention: %d fields, %d heads, %d columns", fields, heads, width)
@@ -78,7 +78,9 @@ func (o fieldAttentionOp) runner(e *env) runner {
 	return pick(e, newFieldAttention[float32](o, e).forward(), newFieldAttention[float64](o, e).forward())
 }
 
-// fieldAttention is the work of both passes; parts of the batch have scratch of their own.
+// fieldAttention is the work of both passes. A batch is cut into parts for the threads and these into blocks of a few batch rows, whose values and weights stay in the
+// nearest caches. Weights of a block are held as α is, [rows·fields, heads·fields] with row (r, n) and column (h, m): what the softmax and its gradient add up over n are then
+// whole vectors over (h, m), and a transposed product is a matter of strides.
 type fieldAttention[T kernel.Float] struct {
 	fieldAttentionOp
 	env   *env
@@ -87,7 +89,7 @@ type fieldAttention[T kernel.Float] struct {
 
 	p, x, alpha, y, dy, dp []T
 	rows, ld, parts        int // rows of the batch, columns of p
-	space                  []T // [parts, 2·fields·fields]
+	space                  []T // [parts, spaceOf()]
 }
 
 func newFieldAttention[T kernel.Float](o fieldAttentionOp, e *env) *fieldAttention[T] {
@@ -97,49 +99,78 @@ func newFieldAttention[T kernel.Float](o fieldAttentionOp, e *env) *fieldAttenti
 // attentionParts is into how many ranges the batch is cut at most.
 const attentionParts = 32
 
+// block returns how many batch rows are computed together: eight or sixteen, so that their fields fill vectors when they are transposed.
+func (o fieldAttentionOp) block() int {
+	if o.fields%2 == 0 {
+		return 8
+	}
+	return 16
+}
+
+// attentionSpace is the scratch of one part.
+type attentionSpace[T kernel.Float] struct {
+	turned         []T // [width, rows·fields]: queries or gradients of the result, transposed
+	weights, other []T // [rows·fields, heads·fields]
+	sums, tops     []T // [rows·heads·fields]
+}
+
 func (a *fieldAttention[T]) run(rows, cols int, part func(lo, hi int)) {
 	a.rows, a.ld, a.key = rows/a.fields, cols, a.env.key(a.position)
 	a.parts = max(min(a.rows*a.fields*cols/elementGrain, attentionParts), 1)
-	a.space = resized(a.space, a.parts*2*a.fields*a.fields)
+	a.space = resized(a.space, a.parts*a.spaceSize())
 	kernel.Parallel(a.parts, 1, part)
 }
 
-// mask multiplies the fields·fields weights at the given place of α by their dropout factors.
-func (a *fieldAttention[T]) mask(dst, x []T, row, head int) {
-	m := a.fields
-	for i := range m {
-		for j := range m {
-			dst[i*m+j] = x[i*m+j] * a.coins.factor(a.key, ((row*m+i)*a.heads+head)*m+j)
+func (a *fieldAttention[T]) spaceSize() int {
+	lanes := a.block() * a.heads * a.fields
+	return a.width*a.block()*a.fields + 2*lanes*a.fields + 2*lanes
+}
+
+func (a *fieldAttention[T]) spaceOf(part int) attentionSpace[T] {
+	lanes := a.block() * a.heads * a.fields
+	s := a.space[part*a.spaceSize() : (part+1)*a.spaceSize()]
+	next := func(n int) []T {
+		x := s[:n:n]
+		s = s[n:]
+		return x
+	}
+	return attentionSpace[T]{next(a.width * a.block() * a.fields), next(lanes * a.fields), next(lanes * a.fields), next(lanes), next(lanes)}
+}
+
+// drop writes x∘mask to dst, the mask that of the elements of α from the given one.
+func (a *fieldAttention[T]) drop(dst, x []T, from int) {
+	for i := 0; i < len(x); {
+		if (from+i)%4 == 0 && i+4 <= len(x) && a.coins.four(a.key, uint64(from+i)/4, dst[i:i+4], x[i:i+4]) {
+			i += 4
+			continue
 		}
+		dst[i] = x[i] * a.coins.factor(a.key, from+i)
+		i++
 	}
 }
 
+// four does elements [4q, 4q+4) of the stream as quads does, or returns false where a second draw is needed.
+func (c *coins[T]) four(key, q uint64, y, x []T) bool {
+	bits := mix(key + q*weyl)
+	v0, v1, v2, v3 := bits&0xffff, bits>>16&0xffff, bits>>32&0xffff, bits>>48
+	if v0 == c.whole || v1 == c.whole || v2 == c.whole || v3 == c.whole {
+		return false
+	}
+	x, y = x[:4:4], y[:4:4]
+	y[0] = x[0] * c.scale[(v0-c.whole)>>63]
+	y[1] = x[1] * c.scale[(v1-c.whole)>>63]
+	y[2] = x[2] * c.scale[(v2-c.whole)>>63]
+	y[3] = x[3] * c.scale[(v3-c.whole)>>63]
+	return true
+}
+
 func (a *fieldAttention[T]) forward() runner {
-	dropping := a.rate > 0 && a.env.training
 	part := func(first, last int) {
-		m, w, d, wide := a.fields, a.width, a.width/a.heads, a.heads*a.fields
 		for i := first; i < last; i++ {
-			s := a.space[i*2*m*m : i*2*m*m+m*m]
+			s := a.spaceOf(i)
 			lo, hi := chunk(i, a.parts, a.rows)
-			for r := lo; r < hi; r++ {
-				a.addResidual(r)
-				for h := range a.heads {
-					at, to := r*m*a.ld+h*d, r*m*w+h*d
-					kernel.Gemm(false, true, m, m, d, a.p[at:], a.ld, a.p[at+w:], a.ld, false, s, m)
-					kernel.Scale(T(a.scale), s)
-					for f := range m {
-						kernel.SoftmaxRow(s[f*m:(f+1)*m], s[f*m:(f+1)*m])
-						if a.alpha != nil {
-							copy(a.alpha[(r*m+f)*wide+h*m:], s[f*m:(f+1)*m])
-						}
-					}
-					if dropping {
-						a.mask(s, s, r, h)
-					}
-					if a.y != nil {
-						kernel.Gemm(false, false, m, d, m, s, m, a.p[at+2*w:], a.ld, true, a.y[to:], w)
-					}
-				}
+			for r := lo; r < hi; r += a.block() {
+				a.forwardBlock(&s, r, min(r+a.block(), hi))
 			}
 		}
 	}
@@ -153,11 +184,66 @@ func (a *fieldAttention[T]) forward() runner {
 	}
 }
 
-// addResidual starts the result of a batch row with its residual.
-func (a *fieldAttention[T]) addResidual(r int) {
+func (a *fieldAttention[T]) forwardBlock(s *attentionSpace[T], lo, hi int) {
+	m, w, d, wide, n := a.fields, a.width, a.width/a.heads, a.heads*a.fields, hi-lo
+	lanes := n * wide // scores lie as [fields, rows·heads·fields] until they are weights
+	scores, weights := s.other[:m*lanes], s.weights[:n*m*wide]
+	if a.alpha != nil {
+		weights = a.alpha[lo*m*wide : hi*m*wide]
+	}
+	kernel.Transpose(s.turned, n*m, a.p[lo*m*a.ld:], a.ld, n*m, w)
+	for r := range n {
+		for h := range a.heads {
+			kernel.GemmInPlace(m, m, d, a.p[(lo+r)*m*a.ld+w+h*d:], a.ld, 1, s.turned[h*d*n*m+r*m:], n*m, false, scores[r*wide+h*m:], lanes)
+		}
+	}
+	if a.scale != 1 {
+		kernel.Scale(T(a.scale), scores)
+	}
+	a.softmax(s, scores, weights, lanes)
 	if a.y == nil {
 		return
 	}
+	if a.rate > 0 && a.env.training {
+		dropped := s.other[:n*m*wide]
+		a.drop(dropped, weights, lo*m*wide)
+		weights = dropped
+	}
+	for r := range n {
+		a.addResidual(lo + r)
+		for h := range a.heads {
+			kernel.GemmInPlace(m, d, m, weights[r*m*wide+h*m:], 1, wide, a.p[(lo+r)*m*a.ld+2*w+h*d:], a.ld, true, a.y[(lo+r)*m*w+h*d:], w)
+		}
+	}
+}
+
+// softmax over the rows of scores [fields, lanes]; the weights go to their places. A top that is rounded serves as well: it only keeps the exponentials in range.
+func (a *fieldAttention[T]) softmax(s *attentionSpace[T], scores, weights []T, lanes int) {
+	m, wide := a.fields, a.heads*a.fields
+	tops, sums := s.tops[:lanes], s.sums[:lanes]
+	copy(tops, scores)
+	for f := 1; f < m; f++ {
+		kernel.Sub(sums, scores[f*lanes:(f+1)*lanes], tops)
+		kernel.Relu(sums, sums)
+		kernel.Add(tops, tops, sums)
+	}
+	for f := range m {
+		kernel.Sub(scores[f*lanes:(f+1)*lanes], scores[f*lanes:(f+1)*lanes], tops)
+	}
+	kernel.Exp(scores, scores)
+	kernel.ColSums(sums, scores, m, lanes, lanes, false)
+	for i, v := range sums {
+		sums[i] = 1 / v
+	}
+	for r := range lanes / wide {
+		for f := range m {
+			kernel.Mul(weights[(r*m+f)*wide:(r*m+f+1)*wide], scores[f*lanes+r*wide:f*lanes+(r+1)*wide], sums[r*wide:(r+1)*wide])
+		}
+	}
+}
+
+// addResidual starts the result of a batch row with its residual.
+func (a *fieldAttention[T]) addResidual(r int) {
 	m, w := a.fields, a.width
 	y := a.y[r*m*w : (r+1)*m*w]
 	switch {
@@ -191,48 +277,65 @@ func (o fieldAttentionGrad) runner(e *env) runner {
 // With α' the weights after dropout: dv = α'T·dy, dα = mask∘(dy·vT), ds = scale·α∘(dα − Σ α∘dα), dq = ds·k, dk = dsT·q; the residual's is dy.
 func (a *fieldAttention[T]) backward() runner {
 	part := func(first, last int) {
-		m, w, d, wide := a.fields, a.width, a.width/a.heads, a.heads*a.fields
 		for i := first; i < last; i++ {
-			alpha := a.space[i*2*m*m : i*2*m*m+m*m]
-			ds := a.space[i*2*m*m+m*m : (i+1)*2*m*m]
+			s := a.spaceOf(i)
 			lo, hi := chunk(i, a.parts, a.rows)
-			for r := lo; r < hi; r++ {
-				if a.ld == 4*w {
-					for f := range m {
-						copy(a.dp[(r*m+f)*a.ld+3*w:][:w], a.dy[(r*m+f)*w:])
-					}
-				}
-				for h := range a.heads {
-					at, dy := r*m*a.ld+h*d, a.dy[r*m*w+h*d:]
-					for f := range m {
-						copy(alpha[f*m:(f+1)*m], a.alpha[(r*m+f)*wide+h*m:])
-					}
-					dropped := alpha
-					if a.rate > 0 {
-						a.mask(ds, alpha, r, h)
-						dropped = ds
-					}
-					kernel.Gemm(true, false, m, d, m, dropped, m, dy, w, false, a.dp[at+2*w:], a.ld)
-					kernel.Gemm(false, true, m, m, d, dy, w, a.p[at+2*w:], a.ld, false, ds, m)
-					if a.rate > 0 {
-						a.mask(ds, ds, r, h)
-					}
-					for f := range m {
-						ar, dr := alpha[f*m:(f+1)*m], ds[f*m:(f+1)*m]
-						dot := kernel.Dot(ar, dr)
-						for c, x := range ar {
-							dr[c] = T(a.scale) * x * (dr[c] - dot)
-						}
-					}
-					kernel.Gemm(false, false, m, d, m, ds, m, a.p[at+w:], a.ld, false, a.dp[at:], a.ld)
-					kernel.Gemm(true, false, m, d, m, ds, m, a.p[at:], a.ld, false, a.dp[at+w:], a.ld)
-				}
+			for r := lo; r < hi; r += a.block() {
+				a.backwardBlock(&s, r, min(r+a.block(), hi))
 			}
 		}
 	}
 	return func(in, out []*Tensor) {
 		a.p, a.alpha, a.dy, a.dp = data[T](in[0]), data[T](in[1]), data[T](in[2]), data[T](out[0])
 		a.run(in[0].Rows, in[0].Cols, part)
+	}
+}
+
+func (a *fieldAttention[T]) backwardBlock(s *attentionSpace[T], lo, hi int) {
+	m, w, d, wide, n := a.fields, a.width, a.width/a.heads, a.heads*a.fields, hi-lo
+	alpha, ds := a.alpha[lo*m*wide:hi*m*wide], s.weights[:n*m*wide]
+	dropped := alpha
+	kernel.Transpose(s.turned, n*m, a.dy[lo*m*w:], w, n*m, w)
+	for r := range n {
+		for h := range a.heads {
+			kernel.GemmInPlace(m, m, d, a.p[(lo+r)*m*a.ld+2*w+h*d:], a.ld, 1, s.turned[h*d*n*m+r*m:], n*m, false, ds[r*m*wide+h*m:], wide)
+		}
+	}
+	if a.rate > 0 {
+		dropped = s.other[:n*m*wide]
+		a.drop(ds, ds, lo*m*wide)
+		a.drop(dropped, alpha, lo*m*wide)
+	}
+	for r := range n {
+		for h := range a.heads {
+			kernel.GemmInPlace(m, d, m, dropped[r*m*wide+h*m:], wide, 1, a.dy[(lo+r)*m*w+h*d:], w, false, a.dp[(lo+r)*m*a.ld+2*w+h*d:], a.ld)
+		}
+	}
+	sums := s.sums[:wide]
+	for r := range n {
+		clear(sums)
+		for i := r * m * wide; i < (r+1)*m*wide; i += wide {
+			kernel.MulAdd(sums, alpha[i:i+wide], ds[i:i+wide])
+		}
+		for i := r * m * wide; i < (r+1)*m*wide; i += wide {
+			kernel.Sub(ds[i:i+wide], ds[i:i+wide], sums)
+		}
+	}
+	kernel.Mul(ds, ds, alpha)
+	if a.scale != 1 {
+		kernel.Scale(T(a.scale), ds)
+	}
+	for r := range n {
+		for h := range a.heads {
+			at, weights := (lo+r)*m*a.ld+h*d, ds[r*m*wide+h*m:]
+			kernel.GemmInPlace(m, d, m, weights, 1, wide, a.p[at+w:], a.ld, false, a.dp[at:], a.ld)
+			kernel.GemmInPlace(m, d, m, weights, wide, 1, a.p[at:], a.ld, false, a.dp[at+w:], a.ld)
+		}
+		if a.ld == 4*w {
+			for f := (lo + r) * m; f < (lo+r+1)*m; f++ {
+				copy(a.dp[f*a.ld+3*w:(f+1)*a.ld], a.dy[f*w:])
+			}
+		}
 	}
 }
 

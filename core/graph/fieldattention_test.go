@@ -2,6 +2,7 @@ package graph
 
 import (
 	"math"
+	"math/rand/v2"
 	"testing"
 )
 
@@ -69,7 +70,7 @@ func TestFieldAttentionIdentities(t *testing.T) {
 	near(t, "exchanged fields", b.infer(FieldAttention(q, k, v, 3, 2, 1, 0)), got, 1e-12)
 }
 
-// TestFieldAttentionForms: a block of residuals and a residual from elsewhere are the same; α is what Gorgonia's own rows of softmax sum to.
+// TestFieldAttentionForms: a block of residuals and a residual from elsewhere are the same; a field's weights add up to 1.
 func TestFieldAttentionForms(t *testing.T) {
 	b := newBench(t)
 	q, k, v, x := b.input(6, 4), b.input(6, 4), b.input(6, 4), b.input(6, 4)
@@ -79,7 +80,48 @@ func TestFieldAttentionForms(t *testing.T) {
 	other, _ := FieldAttentionOf(Concat(q, k, v), x, 4, 3, 2, 0.5, 0)
 	near(t, "another value", b.infer(other), want, 1e-12)
 	weights := b.infer(alpha)
-	for i := 0; i < len(weights); i += 3 {
-		near(t, "sum of weights", []float64{weights[i] + weights[i+1] + weights[i+2]}, []float64{1}, 1e-12)
+	for r := 0; r < 6; r += 3 {
+		for c := range 6 {
+			near(t, "sum of weights", []float64{weights[r*6+c] + weights[r*6+6+c] + weights[r*6+12+c]}, []float64{1}, 1e-12)
+		}
+	}
+}
+
+// TestFieldAttentionOfManyRows compares batches of many blocks, with a rest, and of float32 with one row at a time.
+func TestFieldAttentionOfManyRows(t *testing.T) {
+	for _, fields := range []int{3, 4} {
+		g := New(Float32)
+		x := g.Input("x", 12)
+		y, alpha := FieldAttentionOf(x, nil, 4, fields, 2, 0.5, 0)
+		p, err := g.Compile(y, alpha)
+		if err != nil {
+			t.Fatal(err)
+		}
+		run := func(v []float32) (a, b []float32) {
+			p.Bind(x, &Tensor{Rows: len(v) / 12, Cols: 12, F32: v})
+			if err := p.Run(); err != nil {
+				t.Fatal(err)
+			}
+			return append(a, p.Value(y).F32...), append(b, p.Value(alpha).F32...)
+		}
+		rng := rand.New(rand.NewPCG(1, 2))
+		v := make([]float32, 101*fields*12)
+		for i := range v {
+			v[i] = 8 * float32(rng.NormFloat64())
+		}
+		ys, alphas := run(v)
+		for r := range 101 {
+			a, b := run(v[r*fields*12 : (r+1)*fields*12])
+			for i := range a {
+				if math.Abs(float64(a[i]-ys[r*fields*4+i])) > 1e-5 {
+					t.Fatalf("%d fields, row %d: %g alone, %g among many", fields, r, a[i], ys[r*fields*4+i])
+				}
+			}
+			for i := range b {
+				if !(math.Abs(float64(b[i]-alphas[r*fields*2*fields+i])) <= 1e-6) {
+					t.Fatalf("%d fields, row %d: weight %g alone, %g among many", fields, r, b[i], alphas[r*fields*2*fields+i])
+				}
+			}
+		}
 	}
 }

@@ -163,7 +163,9 @@ func TestGradientsOfManyRows(t *testing.T) {
 
 func TestLayerNormGradient(t *testing.T) {
 	forSizes(t, func(b *bench, n int) { b.check(LayerNorm(b.input(n, 4), b.param(1, 4), b.param(1, 4), 1e-3), n) })
-	forSizes(t, func(b *bench, n int) { b.check(LayerNormAct(b.input(n, 4), b.param(1, 4), b.param(1, 4), 1e-3, ReLU), n) })
+	forSizes(t, func(b *bench, n int) {
+		b.check(LayerNormAct(b.input(n, 4), b.param(1, 4), b.param(1, 4), 1e-3, ReLU), n)
+	})
 }
 
 func TestReshapeGradients(t *testing.T) {

@@ -14,7 +14,7 @@ import (
 type Model struct{ Config }
 
 // Build adds the fields' vectors, the interacting layers over them, one weight vector a label over the last layer, and the tower and the linear part where asked for.
-// For explanation each layer l leaves its attention "attention/l/weights": row m of a batch row's M rows holds, for each head, the weights of all M fields for field m.
+// For explanation each layer l leaves its attention "attention/l/weights": row k of a batch row's M rows holds, for each head, the weights of field k for all M fields.
 func (m *Model) Build(net *nn.Net, s *features.Schema) ([]*graph.Node, error) {
 	in := models.Embedded(net, "emb", s, m.EmbeddingDim)
 	fields := len(in.Fields)

@@ -305,7 +305,7 @@ func TestAttentionMaps(t *testing.T) {
 					total += want[n]
 				}
 				for n := range x {
-					if got := float64(found[0].Values[(r*3+m)*6+h*3+n]); math.Abs(got-want[n]/total) > 1e-5 {
+					if got := float64(found[0].Values[(r*3+n)*6+h*3+m]); math.Abs(got-want[n]/total) > 1e-5 {
 						t.Fatalf("row %d head %d: weight of field %d for %d is %g, want %g", r, h, n, m, got, want[n]/total)
 					}
 				}

@@ -97,6 +97,7 @@ func (c *Config) Model(*features.Schema, *models.Settings) (models.Model, error)
 type DCNConfig struct {
 	EmbeddingDim   int               `yaml:"embedding_dim"`
 	NumCrossLayers int               `yaml:"num_cross_layers"`
+	CrossingLayers int               `yaml:"crossing_layers"` // FuxiCTR 1.x's name of num_cross_layers
 	DNNHiddenUnits models.Units      `yaml:"dnn_hidden_units"`
 	DNNActivations models.Activation `yaml:"dnn_activations"`
 	NetDropout     models.Rates      `yaml:"net_dropout"`
@@ -107,6 +108,9 @@ type DCNConfig struct {
 func (c *DCNConfig) Model(s *features.Schema, set *models.Settings) (models.Model, error) {
 	if err := c.DNNHiddenUnits.Check("dnn_hidden_units"); err != nil {
 		return nil, err
+	}
+	if c.CrossingLayers != 0 {
+		c.NumCrossLayers = c.CrossingLayers
 	}
 	v2 := Config{
 		EmbeddingDim: c.EmbeddingDim, ModelStructure: "parallel", CrossParameterization: "vector", NumCrossLayers: c.NumCrossLayers,

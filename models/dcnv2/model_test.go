@@ -139,7 +139,7 @@ func TestParameterCounts(t *testing.T) {
 	modeltest.FrappeParameters(t, "model: DCNv2\nmodel_structure: parallel\nnum_cross_layers: 4\nparallel_dnn_hidden_units: [400, 400, 400]\nbatch_norm: true", 458391)
 	modeltest.FrappeParameters(t, "model: DCNv2\nmodel_structure: crossnet_only\nnum_cross_layers: 4", 94391)
 	modeltest.FrappeParameters(t, "model: DCN\nnum_cross_layers: 3\ndnn_hidden_units: [400, 400, 400]\nbatch_norm: true", 418591)
-	modeltest.FrappeParameters(t, "model: DCN\nnum_cross_layers: 6\ndnn_hidden_units: []", 55191)
+	modeltest.FrappeParameters(t, "model: DCN\ncrossing_layers: 6\ndnn_hidden_units: []", 55191)
 }
 
 func TestOverfit(t *testing.T) {

@@ -20,6 +20,7 @@ type Config struct {
 	DNNHiddenUnits models.Units      `yaml:"dnn_hidden_units"` // empty: no tower
 	DNNActivations models.Activation `yaml:"dnn_activations"`
 	CINHiddenUnits models.Units      `yaml:"cin_hidden_units"`
+	CINLayerUnits  models.Units      `yaml:"cin_layer_units"` // FuxiCTR 1.x's name of cin_hidden_units
 	NetDropout     models.Rates      `yaml:"net_dropout"`
 	BatchNorm      bool              `yaml:"batch_norm"`
 }
@@ -32,6 +33,9 @@ func (c *Config) tower() models.Tower {
 func (c *Config) Model(*features.Schema, *models.Settings) (models.Model, error) {
 	if err := models.CheckDim(c.EmbeddingDim); err != nil {
 		return nil, err
+	}
+	if len(c.CINLayerUnits) > 0 {
+		c.CINHiddenUnits = c.CINLayerUnits
 	}
 	if len(c.CINHiddenUnits) == 0 {
 		return nil, fmt.Errorf("cin_hidden_units is empty: the interaction network needs at least one layer")

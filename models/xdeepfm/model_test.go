@@ -66,7 +66,7 @@ func TestWithoutMapsIsWideAndDeep(t *testing.T) {
 
 func TestParameterCounts(t *testing.T) {
 	modeltest.FrappeParameters(t, "model: xDeepFM\ncin_hidden_units: [64]\ndnn_hidden_units: [400, 400, 400]\nbatch_norm: true", 429809)
-	modeltest.FrappeParameters(t, "model: xDeepFM\ncin_hidden_units: [64, 64, 64]\ndnn_hidden_units: []", 147984)
+	modeltest.FrappeParameters(t, "model: xDeepFM\ncin_layer_units: [64, 64, 64]\ndnn_hidden_units: []", 147984)
 }
 
 func TestOverfit(t *testing.T) {

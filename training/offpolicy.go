@@ -12,7 +12,7 @@ import (
 	"github.com/millrace/millrace/features"
 )
 
-// OffPolicyOptions describe an off-policy estimate: what another policy would have earned on logged choices. The target policy is one of the three.
+// OffPolicyOptions describe an off-policy estimate: what another policy would have earned on logged choices. The target policy is one of the four.
 type OffPolicyOptions struct {
 	Data       []string
 	Dialect    features.Dialect
@@ -22,9 +22,10 @@ type OffPolicyOptions struct {
 	By         []string // columns by which policies and rewards differ, such as a position
 	Group      string   // column whose rows are not independent of each other, such as the user; empty: all are
 
-	Uniform      bool     // every action with the same probability
-	TargetData   []string // logs of the target policy: its probability of an action, by the columns By, is the action's share there
-	TargetColumn string   // column of Data with the target policy's probability of the logged action: no doubly robust estimate without its other actions
+	Uniform      bool         // every action with the same probability
+	TargetData   []string     // logs of the target policy: its probability of an action, by the columns By, is the action's share there
+	Model        *ModelPolicy // by a checkpoint's scores of all actions
+	TargetColumn string       // column of Data with the target policy's probability of the logged action: no doubly robust estimate without its other actions
 
 	Clip    float64 // weights above it are cut; 0: none
 	Samples int     // of the bootstrap for the intervals; 0: normal intervals
@@ -77,14 +78,32 @@ const (
 const folds = 5
 
 // OffPolicy estimates a target policy's value from another's logs: by inverse propensities, self-normalised, and doubly robust.
-func OffPolicy(ctx context.Context, o OffPolicyOptions) (*OffPolicyResult, error) {
+func OffPolicy(ctx context.Context, o OffPolicyOptions) (result *OffPolicyResult, err error) {
 	logs, err := readChoices(ctx, o.Data, &o, o.Propensity, o.TargetColumn)
 	if err != nil {
 		return nil, err
 	}
-	result := &OffPolicyResult{Rows: len(logs.action), Unlogged: Figure(math.NaN())}
+	result = &OffPolicyResult{Rows: len(logs.action), Unlogged: Figure(math.NaN())}
 	var target *policyTable
-	if o.TargetColumn == "" {
+	var model *modelChoices
+	switch {
+	case o.TargetColumn != "":
+		result.Actions = len(logs.actions.values)
+	case o.Model != nil:
+		result.Actions = len(logs.actions.values)
+		files, err := expandInOrder(o.Data)
+		if err != nil {
+			return nil, err
+		}
+		if model, err = newModelChoices(ctx, o.Model, files, logs); err != nil {
+			return nil, err
+		}
+		defer func() {
+			if cerr := model.reader.Close(); err == nil {
+				err = cerr
+			}
+		}()
+	default:
 		actions, strata := logs.actions, logs.strata
 		var own *choices
 		if !o.Uniform {
@@ -102,23 +121,29 @@ func OffPolicy(ctx context.Context, o OffPolicyOptions) (*OffPolicyResult, error
 			return nil, err
 		}
 		result.Unlogged = Figure(target.unlogged(logs))
-	} else {
-		result.Actions = len(logs.actions.values)
 	}
 	estimates := &metric.OffPolicy{Clip: o.Clip, Grouped: o.Group != ""}
-	model := newRewardModel(logs, len(logs.strata.values), len(logs.actions.values))
+	rewards := newRewardModel(logs, len(logs.strata.values), len(logs.actions.values))
 	var means [folds][]float64
 	if target != nil {
-		means = model.means(target)
+		means = rewards.means(target)
 	}
 	for i := range logs.action {
 		c := metric.Choice{Reward: logs.reward[i], Propensity: logs.propensity[i], Group: logs.group[i]}
-		if target != nil {
-			a, s := logs.action[i], logs.stratum[i]
-			fold := foldOf(logs.group[i])
-			c.Target, c.Modelled = target.at(s, a), model.at(fold, s, a)
-			c.TargetModelled = means[fold][s]
-		} else {
+		a, s, fold := logs.action[i], logs.stratum[i], foldOf(logs.group[i])
+		switch {
+		case target != nil:
+			c.Target, c.Modelled, c.TargetModelled = target.at(s, a), rewards.at(fold, s, a), means[fold][s]
+		case model != nil:
+			p, err := model.probabilities()
+			if err != nil {
+				return nil, err
+			}
+			c.Target, c.Modelled = p[a], rewards.at(fold, s, a)
+			for b, x := range p {
+				c.TargetModelled += x * rewards.at(fold, s, uint32(b))
+			}
+		default:
 			c.Target = logs.target[i]
 		}
 		if !estimates.Add(c) {
@@ -131,7 +156,7 @@ func OffPolicy(ctx context.Context, o OffPolicyOptions) (*OffPolicyResult, error
 	}
 	result.Logged = valueOf("logged", estimates.Logged())
 	result.Estimates = []ValueFigures{valueOf(ipsMethod, ips), valueOf(snipsMethod, snips)}
-	if target != nil {
+	if target != nil || model != nil {
 		result.Estimates = append(result.Estimates, valueOf(robustMethod, dr), valueOf(directMethod, estimates.Direct()))
 	}
 	mean := estimates.MeanWeight()

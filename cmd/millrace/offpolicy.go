@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/millrace/millrace/features"
+	"github.com/millrace/millrace/models"
 	"github.com/millrace/millrace/training"
 )
 
@@ -18,16 +19,21 @@ func offpolicyCommand() *cobra.Command {
 		o                training.OffPolicyOptions
 		data, targetData []string
 		schema           string
+		checkpoint       string
+		temperature      float64
+		epsilon          float64
 		asJSON           bool
 	)
 	c := &cobra.Command{
-		Use:   "offpolicy --data F… --action COLUMN --reward COLUMN --propensity COLUMN (--target-data F… | --uniform | --target COLUMN)",
+		Use:   "offpolicy --data F… --action COLUMN --reward COLUMN --propensity COLUMN (--target-data F… | --uniform | --checkpoint DIR | --target COLUMN)",
 		Short: "What another policy would have earned, from logs with propensities: IPS, SNIPS, doubly robust",
 		Long: "Estimate what a target policy would have earned on choices that another policy made and logged with their propensities: by inverse propensities (ips),\n" +
 			"self-normalised (snips) and doubly robust (dr, with a reward model that never sees the choice it is asked about), each with its 95 % interval.\n" +
-			"The target policy is that of logs of its own (--target-data: an action's share there, by the columns --by), every action alike (--uniform), or a column of probabilities (--target).",
+			"The target policy is that of logs of its own (--target-data: an action's share there, by the columns --by), every action alike (--uniform),\n" +
+			"a checkpoint's choice among all actions of the logs by its scores (--checkpoint, with the schema of its own), or a column of probabilities (--target).",
 		Example: `  millrace offpolicy --data random.csv.gz --target-data thompson.csv.gz --action item_id --reward click --propensity propensity_score --by position
   millrace offpolicy --data thompson.csv.gz --uniform --action item_id --reward click --propensity propensity_score --by position --json
+  millrace offpolicy --checkpoint run --epsilon 0.05 --data logs.csv
   millrace offpolicy --schema S.yaml --data 'days/*.parquet' --propensity propensity --target new_policy`,
 		Args: cobra.NoArgs,
 	}
@@ -41,6 +47,9 @@ func offpolicyCommand() *cobra.Command {
 	flags.StringVar(&o.Group, "group", "", "column whose rows are not independent, such as the user (default: all rows are)")
 	flags.StringArrayVar(&targetData, "target-data", nil, "logs of the target policy")
 	flags.BoolVar(&o.Uniform, "uniform", false, "the target policy chooses every action alike")
+	flags.StringVar(&checkpoint, "checkpoint", "", "the target policy is this checkpoint's: softmax of its scores' logits over --temperature, or with --epsilon its best action")
+	flags.Float64Var(&temperature, "temperature", 1, "of --checkpoint's softmax")
+	flags.Float64Var(&epsilon, "epsilon", 0, "--checkpoint takes its best action but for this share, which is any")
 	flags.StringVar(&o.TargetColumn, "target", "", "column of the target policy's probability of the logged action")
 	flags.Float64Var(&o.Clip, "clip", 0, "cut weights above this (default: none is)")
 	flags.IntVar(&o.Samples, "samples", 2000, "samples of the bootstrap for the intervals; 0: normal intervals")
@@ -50,12 +59,29 @@ func offpolicyCommand() *cobra.Command {
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		o.Data, o.TargetData = files(data), files(targetData)
 		if schema != "" {
-			if err := fromSchema(&o, schema); err != nil {
+			text, err := os.ReadFile(schema)
+			if err != nil {
+				return wrong(fmt.Errorf("read the schema: %w", err))
+			}
+			s, err := features.ParseSchema(text)
+			if err != nil {
+				return wrong(fmt.Errorf("%s: %w", schema, err))
+			}
+			fromSchema(&o, s)
+		}
+		if checkpoint != "" {
+			cp, err := models.LoadScoring(checkpoint)
+			if err != nil {
 				return wrong(err)
+			}
+			fromSchema(&o, cp.Schema)
+			o.Model = &training.ModelPolicy{Checkpoint: cp, Temperature: temperature, Epsilon: epsilon}
+			if c.Flags().Changed("epsilon") {
+				o.Model.Temperature = 0
 			}
 		}
 		targets := 0
-		for _, given := range []bool{len(o.TargetData) > 0, o.Uniform, o.TargetColumn != ""} {
+		for _, given := range []bool{len(o.TargetData) > 0, o.Uniform, o.Model != nil, o.TargetColumn != ""} {
 			if given {
 				targets++
 			}
@@ -64,7 +90,11 @@ func offpolicyCommand() *cobra.Command {
 		case o.Action == "" || o.Reward == "" || o.Propensity == "":
 			return wrong(errors.New("give the columns of the logs: --action, --reward and --propensity, or a --schema that names item and label"))
 		case targets != 1:
-			return wrong(errors.New("give the target policy by one of --target-data, --uniform and --target"))
+			return wrong(errors.New("give the target policy by one of --target-data, --uniform, --checkpoint and --target"))
+		case !(temperature > 0):
+			return wrong(fmt.Errorf("--temperature is %g, want more than 0", temperature))
+		case !(epsilon >= 0 && epsilon <= 1):
+			return wrong(fmt.Errorf("--epsilon is %g, want 0 to 1", epsilon))
 		case o.Clip < 0:
 			return wrong(fmt.Errorf("--clip is %g, want at least 0", o.Clip))
 		case o.Samples < 0 || o.Samples == 1 || o.Samples > 1_000_000:
@@ -81,15 +111,7 @@ func offpolicyCommand() *cobra.Command {
 }
 
 // fromSchema fills in what was not given from a schema.
-func fromSchema(o *training.OffPolicyOptions, path string) error {
-	text, err := os.ReadFile(path)
-	if err != nil {
-		return fmt.Errorf("read the schema: %w", err)
-	}
-	s, err := features.ParseSchema(text)
-	if err != nil {
-		return fmt.Errorf("%s: %w", path, err)
-	}
+func fromSchema(o *training.OffPolicyOptions, s *features.Schema) {
 	o.Dialect = s.CSV
 	fill := func(to *string, from string) {
 		if *to == "" {
@@ -101,7 +123,6 @@ func fromSchema(o *training.OffPolicyOptions, path string) error {
 	if len(s.Labels) > 0 {
 		fill(&o.Reward, s.Labels[0].Column)
 	}
-	return nil
 }
 
 func tellOffPolicy(w io.Writer, r *training.OffPolicyResult) {

@@ -34,16 +34,29 @@ fields:
 
 // all are small settings of every model, without regularisers and dropout.
 var all = map[string]string{
-	"lr":       "model: LR\nlearning_rate: 0.3\n",
-	"dnn":      "model: DNN\nembedding_dim: 4\nhidden_units: [16, 8]\nlearning_rate: 0.01\n",
-	"finalmlp": "model: FinalMLP\nembedding_dim: 4\nmlp1_hidden_units: [16]\nmlp2_hidden_units: [8]\nnum_heads: 2\nfs_hidden_units: [6]\nfs1_context: [user]\nfs2_context: [item]\nlearning_rate: 0.01\n",
-	"dualmlp":  "model: DualMLP\nembedding_dim: 4\nmlp1_hidden_units: [16]\nmlp2_hidden_units: [8, 8]\nlearning_rate: 0.01\n",
-	"din":      "model: DIN\nembedding_dim: 4\ndnn_hidden_units: [16, 8]\nattention_hidden_units: [6]\nattention_hidden_activations: sigmoid\ndin_use_softmax: true\nlearning_rate: 0.01\n",
+	"lr":           "model: LR\nlearning_rate: 0.3\n",
+	"dnn":          "model: DNN\nembedding_dim: 4\nhidden_units: [16, 8]\nlearning_rate: 0.01\n",
+	"finalmlp":     "model: FinalMLP\nembedding_dim: 4\nmlp1_hidden_units: [16]\nmlp2_hidden_units: [8]\nnum_heads: 2\nfs_hidden_units: [6]\nfs1_context: [user]\nfs2_context: [item]\nlearning_rate: 0.01\n",
+	"dualmlp":      "model: DualMLP\nembedding_dim: 4\nmlp1_hidden_units: [16]\nmlp2_hidden_units: [8, 8]\nlearning_rate: 0.01\n",
+	"sharedbottom": "model: SharedBottom\nembedding_dim: 4\nbottom_hidden_units: [16]\ntower_hidden_units: [8]\nlearning_rate: 0.01\n",
+	"dtrn":         "model: DTRN\nembedding_dim: 4\ntask_dim: 4\nbehaviour_dim: 4\nhyper_dim: 8\ntransformer_dropout: 0\ntower_hidden_units: [8]\nlearning_rate: 0.01\n",
+	"din":          "model: DIN\nembedding_dim: 4\ndnn_hidden_units: [16, 8]\nattention_hidden_units: [6]\nattention_hidden_activations: sigmoid\ndin_use_softmax: true\nlearning_rate: 0.01\n",
 }
 
 func TestNames(t *testing.T) {
-	if got, want := strings.Join(models.Names(), " "), "din dnn dualmlp finalmlp lr"; got != want {
-		t.Errorf("names %q, want %q", got, want)
+	names := models.Names()
+	if !slices.IsSorted(names) {
+		t.Errorf("names %v are not in order", names)
+	}
+	for name := range all {
+		if !slices.Contains(names, name) {
+			t.Errorf("names %v, want %s among them", names, name)
+		}
+	}
+	for _, name := range names {
+		if models.Canonical(name) != name {
+			t.Errorf("name %q is not canonical", name)
+		}
 	}
 }
 
@@ -72,7 +85,7 @@ func TestZeroWeights(t *testing.T) {
 			if strings.HasSuffix(d.Name, "/weight") || strings.HasSuffix(d.Name, "/numeric") || d.Name == "fusion/bilinear" {
 				modeltest.Set(t, dense, d.Name, func(int) float32 { return 0 })
 			}
-			if d.Name == "lr/bias" || d.Name == "out/bias" || d.Name == "fusion/x/bias" {
+			if d.Name == "lr/bias" || d.Name == "out/bias" || d.Name == "tower/out/bias" || d.Name == "fusion/x/bias" {
 				modeltest.Set(t, dense, d.Name, func(int) float32 { return float32(math.Log(0.25 / 0.75)) })
 			}
 		}

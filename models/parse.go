@@ -3,6 +3,7 @@ package models
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"reflect"
 	"regexp"
@@ -187,10 +188,15 @@ func (spec *Spec) decode(keys []entry, config Config) error {
 	return nil
 }
 
+// fieldsByTag are a struct's fields by their keys, those of an inline struct among them.
 func fieldsByTag(v reflect.Value) map[string]reflect.Value {
 	fields := map[string]reflect.Value{}
 	for i := range v.NumField() {
-		if tag := v.Type().Field(i).Tag.Get("yaml"); tag != "" {
+		switch tag := v.Type().Field(i).Tag.Get("yaml"); tag {
+		case "":
+		case ",inline":
+			maps.Copy(fields, fieldsByTag(v.Field(i)))
+		default:
 			fields[tag] = v.Field(i)
 		}
 	}

@@ -66,7 +66,7 @@ func TestParse(t *testing.T) {
 	}
 	bad("", "empty")
 	bad("- a", "keys and values")
-	bad("embedding_dim: 3", "\"model\"", "din dnn")
+	bad("embedding_dim: 3", "\"model\"", " din ")
 	bad("model: finelmlp", "finelmlp", "finalmlp")
 	bad("model: dnn\nhiden_units: [3]", "line 2", "hiden_units", "hidden_units")
 	bad("model: lr\nhidden_units: [3]", "line 2", "unknown key")

@@ -13,14 +13,14 @@ import (
 // Model is DIN; equations and sizes are in README.md.
 type Model struct {
 	Config
-	units []unit
+	units []models.BehaviourGroup
 }
 
 // Build adds the fields' vectors, one attention unit for each group of sequences, and the tower over all of them.
 func (m *Model) Build(net *nn.Net, s *features.Schema) ([]*graph.Node, error) {
 	attended := map[string]bool{}
 	for _, u := range m.units {
-		for _, f := range u.sequence {
+		for _, f := range u.Sequence {
 			attended[f] = true
 		}
 	}
@@ -50,12 +50,12 @@ func (m *Model) Build(net *nn.Net, s *features.Schema) ([]*graph.Node, error) {
 }
 
 // attention returns the interest v_U [B, H], H = d·(sequences of the unit), and the candidate's q [B, H] it is for.
-func (m *Model) attention(net *nn.Net, name string, u unit, in *models.Inputs, s *features.Schema) (v, candidate *graph.Node) {
+func (m *Model) attention(net *nn.Net, name string, u models.BehaviourGroup, in *models.Inputs, s *features.Schema) (v, candidate *graph.Node) {
 	var sequence []nn.EmbedField
 	var q []*graph.Node
-	for i, f := range u.sequence {
+	for i, f := range u.Sequence {
 		sequence = append(sequence, models.EmbedField(&s.Fields[s.Field(f)], nn.PoolRagged, false))
-		if t := u.target[i]; t != "" {
+		if t := u.Target[i]; t != "" {
 			q = append(q, in.Field(t))
 		} else {
 			q = append(q, graph.Repeat(net.Param(name+"/candidate/"+f, 1, m.EmbeddingDim, nn.Normal(1e-4)), in.Node))

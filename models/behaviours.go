@@ -1,0 +1,125 @@
+package models
+
+import (
+	"fmt"
+	"strings"
+
+	"gopkg.in/yaml.v3"
+
+	"github.com/millrace/millrace/features"
+)
+
+// Groups are lists of fields that describe one kind of behaviour: [[item, category]] joins the two, [item, category] makes each a kind of its own.
+type Groups [][]string
+
+// UnmarshalYAML reads a name, a list of names, or a list of lists. An empty name stands for no field.
+func (g *Groups) UnmarshalYAML(n *yaml.Node) error {
+	*g = nil
+	if n.Kind == yaml.ScalarNode {
+		*g = Groups{{n.Value}}
+		return nil
+	}
+	if n.Kind != yaml.SequenceNode {
+		return fmt.Errorf("want field names")
+	}
+	for _, c := range n.Content {
+		var names NameList
+		if c.Kind == yaml.SequenceNode {
+			for _, e := range c.Content {
+				if e.Tag == "!!null" {
+					e.Value = ""
+				}
+				names = append(names, e.Value)
+			}
+		} else {
+			names = NameList{strings.Trim(c.Value, "()")}
+			if strings.Contains(names[0], ",") { // (item, category), FuxiCTR's tuple pasted as it is
+				names = strings.FieldsFunc(names[0], func(r rune) bool { return r == ',' || r == ' ' })
+			}
+		}
+		*g = append(*g, names)
+	}
+	return nil
+}
+
+// BehaviourGroup is sequences of equal lengths that describe the same behaviours: Sequence[i] is compared with the candidate's field Target[i], or with a learned
+// vector where that is empty.
+type BehaviourGroup struct{ Target, Sequence []string }
+
+// Behaviours pairs the sequences of the model file's keys <model>_sequence_field with <model>_target_field. Without the keys all sequences form one group, each paired with the
+// field it shares ids with.
+func Behaviours(s *features.Schema, model string, targets, sequences Groups) ([]BehaviourGroup, error) {
+	if len(sequences) == 0 {
+		if len(targets) > 0 {
+			return nil, fmt.Errorf("%s_target_field is given without %[1]s_sequence_field", model)
+		}
+		var u BehaviourGroup
+		for i := range s.Fields {
+			if f := &s.Fields[i]; f.Kind == features.Sequence {
+				u.Sequence = append(u.Sequence, f.Name)
+				u.Target = append(u.Target, counterpart(s, f))
+			}
+		}
+		if len(u.Sequence) == 0 {
+			return nil, fmt.Errorf("the schema has no sequence field: %s needs a history", strings.ToUpper(model))
+		}
+		return []BehaviourGroup{u}, u.check(s, model)
+	}
+	if len(targets) > len(sequences) {
+		return nil, fmt.Errorf("%s_target_field has %d entries, %[1]s_sequence_field %d", model, len(targets), len(sequences))
+	}
+	var groups []BehaviourGroup
+	for i, names := range sequences {
+		u := BehaviourGroup{Sequence: names, Target: make([]string, len(names))}
+		if i < len(targets) {
+			if len(targets[i]) > len(names) {
+				return nil, fmt.Errorf("%s_target_field %v has more fields than %[1]s_sequence_field %v", model, targets[i], names)
+			}
+			copy(u.Target, targets[i])
+		} else if err := CheckFields(s, model+"_sequence_field", names); err == nil {
+			for k, n := range names {
+				u.Target[k] = counterpart(s, &s.Fields[s.Field(n)])
+			}
+		}
+		if err := u.check(s, model); err != nil {
+			return nil, err
+		}
+		groups = append(groups, u)
+	}
+	return groups, nil
+}
+
+// counterpart is the field of the candidate whose ids a sequence shares, or empty.
+func counterpart(s *features.Schema, f *features.Field) string {
+	if i := s.Field(f.Shares); f.Shares != "" && i >= 0 && s.Fields[i].Kind == features.Categorical {
+		return f.Shares
+	}
+	return ""
+}
+
+func (u *BehaviourGroup) check(s *features.Schema, model string) error {
+	if err := CheckFields(s, model+"_sequence_field", u.Sequence); err != nil {
+		return err
+	}
+	for i, name := range u.Sequence {
+		if f := &s.Fields[s.Field(name)]; f.Kind != features.Sequence {
+			return fmt.Errorf("%s_sequence_field: field %s is %s, want a sequence", model, name, f.Kind)
+		}
+		t := u.Target[i]
+		if t == "" {
+			continue
+		}
+		if err := CheckFields(s, model+"_target_field", []string{t}); err != nil {
+			return err
+		}
+		if k := s.Fields[s.Field(t)].Kind; k == features.Sequence {
+			return fmt.Errorf("%s_target_field: field %s is a sequence, want a field of the candidate", model, t)
+		}
+	}
+	for _, t := range u.Target {
+		if t != "" {
+			return nil
+		}
+	}
+	return fmt.Errorf("the sequences %s have no counterpart in the candidate: let one share a field's ids, or name %s_target_field", strings.Join(u.Sequence, ", "), model)
+}

@@ -1,0 +1,127 @@
+"""Golden values: small inputs, weights, outputs and gradients of each model from its PyTorch writing in models/, for the Go tests.
+
+Weights are float32; everything is computed from them in float64 and rounded once, so that what differs in a test is millrace's own rounding.
+One safetensors file a case, models/MODEL/testdata/NAME.safetensors, with schema and model file as its metadata:
+
+  ids/FIELD [B] or [T]     offsets/FIELD [B+1] of lists     value/FIELD, missing/FIELD [B] of numbers     label [B]
+  weight/NAME, table/NAME  before the step; row i of a table is id i, row 0 is for unknown ids, buffers are among the weights
+  logit [B]                scoring, with the running statistics as given
+  loss [1], grad/NAME, tablegrad/NAME, after/NAME (buffers)   one step of training
+"""
+
+import argparse
+import importlib
+import pathlib
+
+import numpy as np
+import torch
+from safetensors.numpy import save_file
+
+from models.parts import Turned
+
+# A case is a module of models/, a class in it, and the folder and file of its values. A model to come adds a line.
+CASES = [
+    ("autoint", "Golden", "autoint", "golden"),
+    ("finalmlp", "Golden", "finalmlp", "golden"),
+    ("din", "Golden", "din", "golden"),
+    ("din", "GoldenSoftmax", "din", "golden-softmax"),
+]
+ROWS, IDS, UNKNOWN = 24, 9, 77
+
+
+def draw(net, rng):
+    """Fill all weights and buffers with numbers of float32."""
+    with torch.no_grad():
+        for name, p in list(net.named_parameters()) + list(net.named_buffers()):
+            if p.dtype != torch.float64:
+                continue
+            x = rng.normal(size=p.shape)
+            if name.endswith("running_var"):
+                x = 0.5 + x * x
+            elif p.dim() == 2:
+                x = x * (0.5 if "tables" in name else 1.0 / np.sqrt(p.shape[1]))
+            elif "norm" in name and name.endswith("weight"):
+                x = 1 + 0.2 * x
+            else:
+                x = 0.3 * x
+            p.copy_(torch.from_numpy(np.float64(np.float32(x))))
+
+
+def make_batch(net, categories, rng):
+    """A batch for PyTorch and the same as tensors of the file."""
+    batch, file = {"rows": ROWS}, {}
+    for f in categories:
+        ids = rng.integers(1, IDS + 1, ROWS)
+        ids[-1] = UNKNOWN
+        file[f"ids/{f}"] = ids
+        batch[f] = torch.from_numpy(np.where(ids == UNKNOWN, 0, ids))
+    lengths = rng.integers(0, 6, ROWS)
+    lengths[3] = 0
+    for f in net.lists:
+        ids = rng.integers(1, IDS + 1, lengths.sum())
+        file[f"ids/{f}"], file[f"offsets/{f}"] = ids, np.concatenate([[0], np.cumsum(lengths)])
+        batch[f] = (torch.from_numpy(ids), torch.from_numpy(np.repeat(np.arange(ROWS), lengths)))
+    for f in net.numbers:
+        missing = np.float32(rng.random(ROWS) < 0.2)
+        value = np.float32(rng.normal(size=ROWS)) * (1 - missing)
+        file[f"value/{f}"], file[f"missing/{f}"] = value, missing
+        batch[f] = (torch.from_numpy(np.float64(value)), torch.from_numpy(np.float64(missing)))
+    return batch, file
+
+
+def joined(parts, get):
+    """A tensor of a checkpoint from PyTorch's."""
+    xs = [get(p).detach().clone() for p in parts]
+    if isinstance(parts, Turned):
+        return torch.cat([x.t() for x in xs], 1)
+    return xs[0] if xs[0].dim() == 2 else xs[0][None]
+
+
+def case(module, name, rng):
+    torch.set_default_dtype(torch.float64)
+    net = getattr(importlib.import_module("models." + module), name)(IDS)
+    draw(net, rng)
+    batch, file = make_batch(net, net.fields.categories, rng)
+    label = rng.integers(0, 2, ROWS)
+    file["label"] = np.float32(label)
+    names = net.names()
+    for k, parts in names.items():
+        file[k if k.startswith("table/") else "weight/" + k] = joined(parts, lambda p: p)
+    net.eval()
+    file["logit"] = net(batch)
+    net.train()
+    loss = torch.nn.functional.binary_cross_entropy_with_logits(net(batch), torch.from_numpy(np.float64(label)))
+    loss.backward()
+    file["loss"] = loss[None]
+    for k, parts in names.items():
+        if not parts[0].requires_grad:
+            file["after/" + k] = joined(parts, lambda p: p)
+        elif k.startswith("table/"):
+            file["tablegrad/" + k[len("table/"):]] = joined(parts, lambda p: p.grad)
+        else:
+            g = joined(parts, lambda p: p.grad)
+            if g.abs().max() < 1e-14:  # a bias in front of a batch norm: no gradient but for rounding
+                g.zero_()
+            file["grad/" + k] = g
+    tensors = {}
+    for k, x in file.items():
+        x = x.detach().numpy() if isinstance(x, torch.Tensor) else x
+        tensors[k] = np.ascontiguousarray(x.astype(np.int64 if k.startswith(("ids/", "offsets/")) else np.float32))
+    return tensors, {"schema": net.schema, "model": net.model}
+
+
+def main():
+    p = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    p.add_argument("--root", default=str(pathlib.Path(__file__).resolve().parents[2]), help="the repository")
+    args = p.parse_args()
+    for i, (module, name, folder, file) in enumerate(CASES):
+        path = pathlib.Path(args.root) / "models" / folder / "testdata" / (file + ".safetensors")
+        path.parent.mkdir(exist_ok=True)
+        tensors, meta = case(module, name, np.random.default_rng(100 + i))
+        save_file(tensors, path, meta)
+        path.chmod(0o644)
+        print(f"{path}: {len(tensors)} tensors")
+
+
+if __name__ == "__main__":
+    main()

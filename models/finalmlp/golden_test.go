@@ -1,0 +1,10 @@
+package finalmlp_test
+
+import (
+	"testing"
+
+	"github.com/millrace/millrace/models/modeltest"
+)
+
+// TestGolden compares with the writing in bench/peers/models/finalmlp.py.
+func TestGolden(t *testing.T) { modeltest.Golden(t, "testdata/golden.safetensors") }

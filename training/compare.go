@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"sync"
 
 	"github.com/millrace/millrace/core/metric"
 	"github.com/millrace/millrace/features"
@@ -174,7 +175,7 @@ func compareLabel(ctx context.Context, o *CompareOptions, g *ground, rivals []ri
 			return nil, curves, context.Cause(ctx)
 		}
 	}
-	draws := metric.Bootstrap(sampled, o.Samples, o.Seed, o.Workers, func() bool { return ctx.Err() != nil })
+	draws := metric.Bootstrap(sampled, o.Samples, o.Seed, o.Workers, o.progress(ctx, len(sampled.Scores)*g.rows))
 	if draws == nil {
 		return nil, curves, context.Cause(ctx)
 	}
@@ -203,6 +204,26 @@ func compareLabel(ctx context.Context, o *CompareOptions, g *ground, rivals []ri
 			newTest("logloss", method, metric.DrawnDifference(float64(m.Logloss-b.Logloss), mean[base].Logloss, mean[i].Logloss)))
 	}
 	return out, curves, nil
+}
+
+// longSampling is the number of rows over all models and samples from which on a bootstrap tells how far it is.
+const longSampling = 2e9
+
+// progress returns what a bootstrap asks before each sample: whether to stop. It notes every tenth of a long one.
+func (o *CompareOptions) progress(ctx context.Context, rows int) func() bool {
+	var mu sync.Mutex
+	begun := 0 // guarded by mu, like the note
+	return func() bool {
+		if float64(rows)*float64(o.Samples) >= longSampling {
+			mu.Lock()
+			if tenth := begun * 10 / o.Samples; begun > 0 && tenth != (begun-1)*10/o.Samples {
+				o.Note(fmt.Sprintf("  %d %% of the samples", 10*tenth))
+			}
+			begun++
+			mu.Unlock()
+		}
+		return ctx.Err() != nil
+	}
 }
 
 func newTest(name, method string, d metric.Difference) Test {

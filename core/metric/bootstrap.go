@@ -94,18 +94,23 @@ type bootstrap struct {
 // drawnModel is one model's rows in order of their scores, and its sums over each group.
 type drawnModel struct {
 	broken  bool
-	rows    []drawnRow
+	rows    []uint32  // see drawnRow
 	weights []float64 // beside rows; nil where all are 1
 	loss    []float64 // a group: Σ w·loss, Σ w
 	weight  []float64
 	auc     []float64 // a group: its AUC, NaN where undefined; nil without groups
 }
 
-// drawnRow is a row's group, its class, and whether the next row has another score.
-type drawnRow struct {
-	group     uint32
-	positive  bool
-	scoreEnds bool
+// drawnRow packs a row's group, its class, and whether the next row has another score: 4 bytes a row and model, for the rows are walked over once a sample.
+func drawnRow(group uint32, positive, scoreEnds bool) uint32 {
+	r := group << 2
+	if positive {
+		r |= 2
+	}
+	if scoreEnds {
+		r |= 1
+	}
+	return r
 }
 
 func newBootstrap(s *Sampled) *bootstrap {
@@ -167,7 +172,7 @@ func newDrawnModel(s *Sampled, scores []float32, group []uint32, groups int) dra
 			m.weights = append(m.weights, float64(w))
 		}
 		y := s.Labels[i] > 0.5
-		m.rows = append(m.rows, drawnRow{group[i], y, k+1 == len(order) || order[k+1]>>32 != word>>32})
+		m.rows = append(m.rows, drawnRow(group[i], y, k+1 == len(order) || order[k+1]>>32 != word>>32))
 		if byGroup != nil {
 			byGroup[group[i]] = append(byGroup[group[i]], pack(scores[i], y, w))
 		}
@@ -183,24 +188,10 @@ func (m *drawnModel) measure(counts []uint32, weighted bool) (auc, gauc, logloss
 	if m.broken {
 		return math.NaN(), math.NaN(), math.NaN()
 	}
-	var neg, pos, pairs, n, p float64
-	for i, r := range m.rows {
-		w := float64(counts[r.group])
-		if weighted {
-			w *= m.weights[i]
-		}
-		if r.positive {
-			p += w
-		} else {
-			n += w
-		}
-		if r.scoreEnds {
-			pairs += p * (neg + n/2)
-			neg, pos = neg+n, pos+p
-			n, p = 0, 0
-		}
+	auc = m.drawnAUC(counts)
+	if weighted {
+		auc = m.weightedAUC(counts)
 	}
-	auc = pairs / (neg * pos) // NaN for a class without rows
 	var sum, within, losses, all float64
 	for g, c := range counts {
 		w := float64(c) * m.weight[g]
@@ -212,4 +203,38 @@ func (m *drawnModel) measure(counts []uint32, weighted bool) (auc, gauc, logloss
 		}
 	}
 	return auc, sum / within, losses / all
+}
+
+// drawnAUC counts pairs in whole numbers, twice each so that ties stay whole.
+func (m *drawnModel) drawnAUC(counts []uint32) float64 {
+	var neg, pos, pairs, n, p uint64
+	for _, r := range m.rows {
+		c, positive := uint64(counts[r>>2]), uint64(r>>1&1)
+		p += c & -positive
+		n += c & (positive - 1)
+		if r&1 == 1 {
+			pairs += p * (2*neg + n)
+			neg, pos = neg+n, pos+p
+			n, p = 0, 0
+		}
+	}
+	return float64(pairs) / 2 / (float64(neg) * float64(pos)) // NaN for a class without rows
+}
+
+func (m *drawnModel) weightedAUC(counts []uint32) float64 {
+	var neg, pos, pairs, n, p float64
+	for i, r := range m.rows {
+		w := float64(counts[r>>2]) * m.weights[i]
+		if r&2 != 0 {
+			p += w
+		} else {
+			n += w
+		}
+		if r&1 == 1 {
+			pairs += p * (neg + n/2)
+			neg, pos = neg+n, pos+p
+			n, p = 0, 0
+		}
+	}
+	return pairs / (neg * pos)
 }

@@ -7,7 +7,8 @@ const parallelWork = 1 << 17
 
 // Gemm computes C = op(A)·op(B), or C += op(A)·op(B) when acc is set, where op is the transpose when the flag is set.
 // op(A) is [m, k], op(B) is [k, n], C is [m, n]; lda, ldb, ldc are the row strides of the matrices as stored. C must not
-// overlap A or B. A row of C depends on nothing but its row of op(A) and on B: not on the other rows of the batch.
+// overlap A or B. A row of C depends on nothing but its row of op(A) and on B, not on the other rows of the batch; but products large
+// enough for matrix tiles (gemm_tiles.go) round otherwise than smaller ones, by about as much as float32 does.
 func Gemm[T Float](transA, transB bool, m, n, k int, a []T, lda int, b []T, ldb int, acc bool, c []T, ldc int) {
 	if m <= 0 || n <= 0 {
 		return

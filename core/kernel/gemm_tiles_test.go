@@ -238,3 +238,55 @@ func TestTilesAllocateNothing(t *testing.T) {
 		}
 	}
 }
+
+// Weights laid out again are those of the moment, at no allocation, and give the bits that Gemm gives.
+func TestRepackFollowsTheWeights(t *testing.T) {
+	withTiles(t)
+	withThreads(t, 2)
+	const m, n, k = 300, 90, 150
+	rng := rand.New(rand.NewPCG(32, 33))
+	a, b, got, want := random(rng, m*k), random(rng, n*k), make([]float32, m*n), make([]float32, m*n)
+	var w Packed
+	f := func(trans bool) {
+		if !w.Repack(trans, m, k, n, b, map[bool]int{false: n, true: k}[trans]) {
+			t.Fatal("tiles do not pay at the shape of this test")
+		}
+		GemmPacked(m, a, k, &w, false, got, n)
+	}
+	for _, trans := range []bool{false, true, true, false} {
+		b[rng.IntN(n*k)]++
+		f(trans)
+		Gemm(false, trans, m, n, k, a, k, b, map[bool]int{false: n, true: k}[trans], false, want, n)
+		sameBits(t, got, want)
+	}
+	if n := testing.AllocsPerRun(10, func() { f(false) }); n != 0 {
+		t.Errorf("%v allocations", n)
+	}
+	if w.Repack(false, 2, k, n, b, n) {
+		t.Error("two rows were thought to pay")
+	}
+	tiles = false
+	if w.Repack(false, m, k, n, b, n) {
+		t.Error("laid out for tiles that are not in use")
+	}
+}
+
+func TestTileGrid(t *testing.T) {
+	f := func(threads, m, n, rows, cols int) {
+		t.Helper()
+		if g := shareTiles(threads, m, n, false, false); g != (tileGrid{rows, cols}) {
+			t.Errorf("%d threads share C [%d, %d] as %d by %d, want %d by %d", threads, m, n, g.rows, g.cols, rows, cols)
+		}
+	}
+	f(1, 4096, 400, 1, 1)
+	f(2, 4096, 400, 4, 1)
+	f(2, 100, 1600, 1, 2)
+	f(2, 1600, 100, 2, 1)
+	f(16, 20, 20, 1, 1)
+	for threads := 1; threads <= maxThreads; threads++ {
+		g := shareTiles(threads, 4096, 4096, true, true)
+		if parts := g.rows * g.cols; parts > threads*partsPerThread || parts < threads*3/4 {
+			t.Errorf("%d parts for %d threads", parts, threads)
+		}
+	}
+}

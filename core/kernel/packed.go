@@ -65,7 +65,8 @@ func (p *Packed) region() regionB { return regionB{depth: p.k, width: p.n, strip
 func (p *Packed) Shape() (k, n int) { return p.k, p.n }
 
 // GemmPacked computes C = A·B, or C += A·B when acc is set, for A [m, k] and the packed B [k, n]. lda and ldc are row strides.
-// It gives the bits that Gemm gives, but for n of one, and but for matrix tiles, which Gemm takes from more rows on.
+// It gives the bits that Gemm gives, but for n of one and for numbers of rows, up to about 64, where matrix tiles pay for a B split
+// beforehand only.
 func GemmPacked(m int, a []float32, lda int, p *Packed, acc bool, c []float32, ldc int) {
 	if m <= 0 || p.n == 0 || p.k == 0 || p.layout == portable {
 		Gemm(false, false, m, p.n, p.k, a, lda, p.data, p.n, acc, c, ldc)

@@ -14,6 +14,7 @@ import (
 
 	"github.com/millrace/millrace/core/optim"
 	"github.com/millrace/millrace/core/snapshot"
+	"github.com/millrace/millrace/core/table"
 	"github.com/millrace/millrace/features"
 	"github.com/millrace/millrace/models"
 )
@@ -324,7 +325,9 @@ func (r *run) warmStart() error {
 			return refuse("--init: it has no table %s of width %d", spec.Name, to.Dim())
 		}
 		for slot := range uint32(from.Len()) {
-			to.Put(from.ID(slot), from.Row(slot))
+			if id := from.ID(slot); slot == 0 || id != table.UnknownID { // no hole that an evicted row left
+				to.Put(id, from.Row(slot))
+			}
 		}
 	}
 	return nil

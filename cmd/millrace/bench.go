@@ -27,16 +27,16 @@ type benchFlags struct {
 func benchCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "bench",
-		Short: "Measure this machine: matrix products, training steps, scoring",
+		Short: "Measure this machine: matrix products, training steps, scoring, embedding tables",
 		Long: "Measure this machine. Shares of peak are counted against a loop of multiply-adds between registers, timed in the same run;\n" +
 			"a busy machine slows both, so compare shares and ratios rather than figures of different runs.",
 		Example: "  millrace bench kernel --json",
 		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			return wrong(fmt.Errorf("bench wants one of: kernel, train, score"))
+			return wrong(fmt.Errorf("bench wants one of: kernel, train, score, table"))
 		},
 	}
-	c.AddCommand(benchKernelCommand(), benchTrainCommand(), benchScoreCommand())
+	c.AddCommand(benchKernelCommand(), benchTrainCommand(), benchScoreCommand(), benchTableCommand())
 	return c
 }
 

@@ -8,13 +8,15 @@ import (
 )
 
 // Tensor is a named array as it lies in a part. DType is F32, F64, U64, I64, U32 or U8 (safetensors names); Data is little-endian.
-// A tensor to be written may come in Pieces instead, which are its data when put end to end; a tensor that was read has Data.
+// A tensor to be written may come in Pieces instead, which are its data when put end to end; a tensor that was read has Data. Keep is what must be kept
+// while Data or Pieces are in use, where they lie outside the Go heap.
 type Tensor struct {
 	Name   string
 	DType  string
 	Shape  []int
 	Data   []byte
 	Pieces [][]byte
+	Keep   any
 }
 
 // Element is a Go type that a tensor can hold.

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"slices"
 	"strings"
 	"syscall"
@@ -20,6 +21,7 @@ import (
 // An error with a manifest means that the checkpoint is published but old parts could not all be removed.
 func Write(dir string, m Manifest, parts []Part) (*Manifest, error) {
 	w := writer{dir: dir}
+	defer runtime.KeepAlive(parts)
 	return w.write(m, parts)
 }
 

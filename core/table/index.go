@@ -1,43 +1,96 @@
 package table
 
-import "math/bits"
-
-// index maps ids to slots by extendible hashing: a directory over the hash's top bits points to segments of open addressing
-// (linear probing on the low bits). A full segment doubles while it is small and splits in two afterwards, so growth never
-// rehashes more than one segment at a time. Slot 0, the unknown row's, is never in it and marks an empty entry.
-type index struct {
-	dir   [][]entry // 2^depth, neighbours may be the same segment
-	meta  []*segment
-	shift uint // 64 − depth
-}
-
-type entry struct {
-	id   uint64
-	slot uint32
-}
-
-type segment struct{ depth, used int }
-
-const (
-	minSegment = 1 << 6
-	maxSegment = 1 << 14 // entries: 256 KB, about 60 µs to split
-	maxDepth   = 20      // a bound on the directory whatever the ids; beyond it segments double instead
+import (
+	"math/bits"
+	"sync/atomic"
+	"unsafe"
 )
 
-func newIndex(rows int) index {
+// index maps ids to slots by extendible hashing: a directory over the hash's top bits points to segments of buckets, one cache line each, with linear probing
+// from bucket to bucket. A full segment doubles while it is small and moves half of its ids to a new one afterwards, so growth never rehashes more than one
+// segment at a time. Slot 0, the unknown row's, is never in it and marks a free place.
+//
+// One goroutine inserts and removes; any number find at the same time, without locks. Every bucket has a version that is odd while it is written: who reads it
+// reads it again when the version has moved. Segments, once in the directory, are never used for anything else, and ids leave one only when the directory
+// already points elsewhere: who did not find an id looks again when the directory has changed.
+type index struct {
+	mem  *arena
+	dir  atomic.Pointer[directory]
+	meta []*segment // of the writer, by directory entry
+	size int64      // bytes of segments that the directory points to
+}
+
+// directory is 2^depth pointers to segments; neighbours may be the same. Segments begin a cache line: the pointers' low bits are the logarithm of the number of buckets.
+type directory struct {
+	segments []unsafe.Pointer
+	shift    uint // 32 − depth
+}
+
+type segment struct {
+	first   *bucket
+	buckets int
+	depth   int
+	used    int
+}
+
+// bucket is a cache line of ids with their slots. meta is its version, odd while it is written, over the number of ids that found it full and went on (8 bits,
+// 255 for good when it gets there).
+type bucket struct {
+	ids   [bucketIDs]uint64
+	slots [bucketIDs]uint32
+	meta  uint32
+}
+
+const (
+	bucketIDs    = 5
+	passedMask   = 1<<8 - 1
+	versionStep  = 1 << 8
+	maxBuckets   = 1 << 10 // 64 KB a segment, 4352 ids
+	maxDepth     = 20      // a bound on the directory whatever the ids; beyond it segments double instead
+	bucketBytes  = int(unsafe.Sizeof(bucket{}))
+	fullSegments = maxBuckets * bucketIDs
+)
+
+// most is how many ids a segment takes: 85 of 100 places.
+func (m *segment) most() int { return m.buckets * bucketIDs * 85 / 100 }
+
+func (m *segment) bucket(i uint64) *bucket {
+	return (*bucket)(unsafe.Add(unsafe.Pointer(m.first), int(i&uint64(m.buckets-1))*bucketBytes))
+}
+
+func (m *segment) pointer() unsafe.Pointer {
+	return unsafe.Add(unsafe.Pointer(m.first), bits.TrailingZeros(uint(m.buckets)))
+}
+
+func newIndex(mem *arena, rows int) (*index, error) {
 	depth := 0
-	for rows>>depth > maxSegment/2 && depth < maxDepth {
+	for rows>>depth > fullSegments*6/10 && depth < maxDepth {
 		depth++
 	}
-	size := minSegment
-	for size < maxSegment && size/2 < rows {
-		size *= 2
+	buckets := 1
+	for buckets < maxBuckets && buckets*bucketIDs*6/10 < rows {
+		buckets *= 2
 	}
-	x := index{dir: make([][]entry, 1<<depth), meta: make([]*segment, 1<<depth), shift: uint(64 - depth)}
-	for i := range x.dir {
-		x.dir[i], x.meta[i] = make([]entry, size), &segment{depth: depth}
+	x := &index{mem: mem, meta: make([]*segment, 1<<depth)}
+	d := &directory{segments: make([]unsafe.Pointer, 1<<depth), shift: uint(32 - depth)}
+	for i := range x.meta {
+		m, err := x.segment(buckets, depth)
+		if err != nil {
+			return nil, err
+		}
+		x.meta[i], d.segments[i] = m, m.pointer()
 	}
-	return x
+	x.dir.Store(d)
+	return x, nil
+}
+
+func (x *index) segment(buckets, depth int) (*segment, error) {
+	p, err := x.mem.alloc(buckets * bucketBytes)
+	if err != nil {
+		return nil, err
+	}
+	x.size += int64(buckets * bucketBytes)
+	return &segment{first: (*bucket)(p), buckets: buckets, depth: depth}, nil
 }
 
 // mix is the finalizer of MurmurHash3: ids may be small integers as well as hashes.
@@ -49,137 +102,235 @@ func mix(id uint64) uint64 {
 	return id ^ id>>33
 }
 
+// place is where a hash lies in the directory, as a fraction of 2³². It is not uniform but about 2^x − 1 of a uniform x: segments would otherwise all fill
+// at the same time, and all split, and the memory an id takes would swing by a factor of two with the number of ids. This way as many segments are nearly empty
+// as a mean over that swing has, at any number of ids.
+func place(h uint64) uint64 {
+	const a = 2819651338 // 0.6565·2³²; 2^x − 1 ≈ x·(0.6565 + 0.3435·x)
+	x := h >> 32
+	return x * (a + (1<<32-a)*x>>32) >> 32
+}
+
+// at returns the entry of the directory for a hash.
+func (x *index) at(h uint64) unsafe.Pointer {
+	d := x.dir.Load()
+	return atomic.LoadPointer(&d.segments[place(h)>>d.shift])
+}
+
+// home is the bucket of a segment where a hash's probing begins, and the segment's first bucket and mask.
+func home(segment unsafe.Pointer, h uint64) (b *bucket, first unsafe.Pointer, mask uint64) {
+	log := uint64(uintptr(segment)) & (lineBytes - 1)
+	first, mask = unsafe.Add(segment, -int(log)), 1<<log-1
+	return (*bucket)(unsafe.Add(first, int(h&mask)*bucketBytes)), first, mask
+}
+
+// find returns id's slot, or None.
 func (x *index) find(id uint64) uint32 {
 	h := mix(id)
-	s := x.dir[h>>x.shift]
-	mask := uint64(len(s) - 1)
-	for i := h & mask; ; i = (i + 1) & mask {
-		switch e := &s[i]; {
-		case e.slot == 0:
+	for {
+		s := x.at(h)
+		b, first, mask := home(s, h)
+		for i := h; ; {
+			slot, meta := b.find(id)
+			if slot != 0 {
+				return slot
+			}
+			if meta&passedMask == 0 || i-h > mask {
+				break
+			}
+			i++
+			b = (*bucket)(unsafe.Add(first, int(i&mask)*bucketBytes))
+		}
+		if x.at(h) == s {
 			return None
-		case e.id == id:
-			return e.slot
 		}
 	}
 }
 
-// resolve is find over a batch with 0 for the absent. Ids go in groups whose first probes are loaded together, so that their cache misses overlap.
+// find returns id's slot in the bucket, or 0, and the bucket's meta at that time.
+func (b *bucket) find(id uint64) (slot, meta uint32) {
+	for {
+		meta = atomic.LoadUint32(&b.meta)
+		slot = 0
+		for i := range b.ids {
+			s := atomic.LoadUint32(&b.slots[i])
+			if atomic.LoadUint64(&b.ids[i]) == id {
+				slot = s
+			}
+		}
+		if meta&versionStep == 0 && atomic.LoadUint32(&b.meta) == meta {
+			return slot, meta
+		}
+	}
+}
+
+// resolveGroup is how many ids have their first probes loaded together, so that their cache misses overlap.
+const resolveGroup = 64
+
+// resolve is find over a batch with 0 for the absent.
 func (x *index) resolve(dst []uint32, ids []uint64) {
-	const group = 16
-	var hashes [group]uint64
-	var first [group]entry
+	var homes [resolveGroup]*bucket
+	var seen [resolveGroup]uint32
 	for len(ids) > 0 {
-		n := min(group, len(ids))
+		n := min(resolveGroup, len(ids))
+		d := x.dir.Load()
 		for i, id := range ids[:n] {
 			h := mix(id)
-			hashes[i] = h
-			s := x.dir[h>>x.shift]
-			first[i] = s[h&uint64(len(s)-1)]
+			homes[i], _, _ = home(atomic.LoadPointer(&d.segments[place(h)>>d.shift]), h)
+			seen[i] = atomic.LoadUint32(&homes[i].meta)
 		}
 		for i, id := range ids[:n] {
-			e := first[i]
-			if e.slot != 0 && e.id != id {
-				h := hashes[i]
-				s := x.dir[h>>x.shift]
-				mask := uint64(len(s) - 1)
-				for p := (h + 1) & mask; ; p = (p + 1) & mask {
-					if e = s[p]; e.slot == 0 || e.id == id {
-						break
-					}
+			slot, _ := homes[i].find(id)
+			if slot == 0 && id != UnknownID {
+				if slot = x.find(id); slot == None {
+					slot = 0
 				}
 			}
-			dst[i] = e.slot
+			dst[i] = slot
 		}
 		ids, dst = ids[n:], dst[n:]
 	}
 }
 
 // insert adds an id that is absent.
-func (x *index) insert(id uint64, slot uint32) {
+func (x *index) insert(id uint64, slot uint32) error {
 	h := mix(id)
 	for {
-		i := h >> x.shift
-		if m := x.meta[i]; m.used < len(x.dir[i])/4*3 {
-			m.used++
-			put(x.dir[i], h, entry{id, slot})
-			return
+		i := place(h) >> x.dir.Load().shift
+		if m := x.meta[i]; m.used < m.most() {
+			m.put(h, id, slot)
+			return nil
 		}
-		x.grow(i)
+		if err := x.grow(i); err != nil {
+			return err
+		}
 	}
 }
 
-func put(s []entry, h uint64, e entry) {
-	mask := uint64(len(s) - 1)
-	i := h & mask
-	for s[i].slot != 0 {
-		i = (i + 1) & mask
-	}
-	s[i] = e
-}
-
-// grow makes room in segment i of the directory.
-func (x *index) grow(i uint64) {
-	old, m := x.dir[i], x.meta[i]
-	depth := bits.Len(uint(len(x.dir))) - 1
-	if len(old) < maxSegment || m.depth == maxDepth {
-		s := make([]entry, 2*len(old))
-		for _, e := range old {
-			if e.slot != 0 {
-				put(s, mix(e.id), e)
+// put adds an id to a segment that has room.
+func (m *segment) put(h, id uint64, slot uint32) {
+	m.used++
+	for i := h; ; i++ {
+		b := m.bucket(i)
+		for j, s := range b.slots {
+			if s == 0 {
+				b.write(j, id, slot)
+				return
 			}
 		}
-		x.assign(i, depth, s, m)
-		return
+		b.pass(1)
 	}
-	if m.depth == depth {
+}
+
+// write sets one place of a bucket, for readers all at once.
+func (b *bucket) write(i int, id uint64, slot uint32) {
+	v := b.meta
+	atomic.StoreUint32(&b.meta, v+versionStep)
+	atomic.StoreUint64(&b.ids[i], id)
+	atomic.StoreUint32(&b.slots[i], slot)
+	atomic.StoreUint32(&b.meta, v+2*versionStep)
+}
+
+// pass counts an id that went on to the next bucket, or one fewer.
+func (b *bucket) pass(by int32) {
+	if b.meta&passedMask != passedMask {
+		atomic.StoreUint32(&b.meta, b.meta+uint32(by))
+	}
+}
+
+// remove takes an id out. It is there.
+func (x *index) remove(id uint64) {
+	h := mix(id)
+	x.meta[place(h)>>x.dir.Load().shift].remove(h, id)
+}
+
+func (m *segment) remove(h, id uint64) {
+	for i := h; ; i++ {
+		b := m.bucket(i)
+		for j, s := range b.slots {
+			if s != 0 && b.ids[j] == id {
+				b.write(j, 0, 0)
+				m.used--
+				for k := h; k != i; k++ {
+					m.bucket(k).pass(-1)
+				}
+				return
+			}
+		}
+	}
+}
+
+// each calls do for every id of a segment.
+func (m *segment) each(do func(h, id uint64, slot uint32)) {
+	for i := range m.buckets {
+		b := m.bucket(uint64(i))
+		for j, s := range b.slots {
+			if s != 0 {
+				do(mix(b.ids[j]), b.ids[j], s)
+			}
+		}
+	}
+}
+
+// grow makes room in the segment at entry i of the directory.
+func (x *index) grow(i uint64) error {
+	m := x.meta[i]
+	if m.buckets < maxBuckets || m.depth == maxDepth {
+		wide, err := x.segment(2*m.buckets, m.depth)
+		if err != nil {
+			return err
+		}
+		m.each(wide.put)
+		x.size -= int64(m.buckets * bucketBytes)
+		x.assign(i, wide)
+		return nil
+	}
+	half, err := x.segment(m.buckets, m.depth+1)
+	if err != nil {
+		return err
+	}
+	if 1<<m.depth == len(x.meta) {
 		x.double()
-		i, depth = 2*i, depth+1
+		i *= 2
 	}
-	low, high := make([]entry, len(old)), make([]entry, len(old))
-	a, b := &segment{depth: m.depth + 1}, &segment{depth: m.depth + 1}
-	for _, e := range old {
-		if e.slot == 0 {
-			continue
+	bit := uint(31 - m.depth) // of the place, that tells the halves apart
+	m.each(func(h, id uint64, slot uint32) {
+		if place(h)>>bit&1 == 1 {
+			half.put(h, id, slot)
 		}
-		if h := mix(e.id); h>>(63-m.depth)&1 == 0 {
-			put(low, h, e)
-			a.used++
-		} else {
-			put(high, h, e)
-			b.used++
-		}
-	}
-	span := uint64(1) << (depth - m.depth)
+	})
+	span := uint64(len(x.meta) >> m.depth)
 	first := i &^ (span - 1)
-	x.assign(first, depth, low, a)
-	x.assign(first+span/2, depth, high, b)
+	m.depth++
+	x.assign(first+span/2, half)
+	half.each(func(h, id uint64, _ uint32) { m.remove(h, id) })
+	return nil
 }
 
 // assign points every directory entry that shares i's prefix of m.depth bits to a segment.
-func (x *index) assign(i uint64, depth int, s []entry, m *segment) {
-	span := uint64(1) << (depth - m.depth)
+func (x *index) assign(i uint64, m *segment) {
+	d := x.dir.Load()
+	span := uint64(len(x.meta) >> m.depth)
 	first := i &^ (span - 1)
 	for j := first; j < first+span; j++ {
-		x.dir[j], x.meta[j] = s, m
+		x.meta[j] = m
+		atomic.StorePointer(&d.segments[j], m.pointer())
 	}
 }
 
 func (x *index) double() {
-	dir, meta := make([][]entry, 2*len(x.dir)), make([]*segment, 2*len(x.meta))
-	for i := range x.dir {
-		dir[2*i], dir[2*i+1] = x.dir[i], x.dir[i]
+	old := x.dir.Load()
+	d := &directory{segments: make([]unsafe.Pointer, 2*len(old.segments)), shift: old.shift - 1}
+	meta := make([]*segment, 2*len(x.meta))
+	for i, s := range old.segments {
+		d.segments[2*i], d.segments[2*i+1] = s, s
 		meta[2*i], meta[2*i+1] = x.meta[i], x.meta[i]
 	}
-	x.dir, x.meta = dir, meta
-	x.shift--
+	x.meta = meta
+	x.dir.Store(d)
 }
 
+// bytes is the memory of the segments and of the directory, the writer's notes included.
 func (x *index) bytes() int64 {
-	n := int64(len(x.dir)) * 32
-	for i, m := range x.meta {
-		if i == 0 || m != x.meta[i-1] {
-			n += int64(len(x.dir[i])) * 16
-		}
-	}
-	return n
+	return x.size + int64(len(x.meta))*(16+int64(unsafe.Sizeof(segment{})))
 }

@@ -2,14 +2,17 @@ package table
 
 import "math"
 
-// init draws the weights of a slot from N(0, InitStd²) with a counter-based generator keyed on (seed, table name, id):
+// initial draws the weights of an id's new row, until the next call, from N(0, InitStd²) with a counter-based generator keyed on (seed, table name, id):
 // each pair of weights is one Box–Muller transform of two words of SplitMix64's sequence.
-func (t *Table) init(slot uint32) {
-	if t.opt.InitStd == 0 {
-		return
+func (t *Table) initial(id uint64) []float32 {
+	if t.drawn == nil {
+		t.drawn = make([]float32, t.opt.Dim)
 	}
-	row := t.Row(slot)
-	word := mix(t.ID(slot)+0x9e3779b97f4a7c15) ^ t.key
+	row := t.drawn
+	if t.opt.InitStd == 0 {
+		return row
+	}
+	word := mix(id+0x9e3779b97f4a7c15) ^ t.key
 	next := func() float64 {
 		word += 0x9e3779b97f4a7c15
 		z := word
@@ -26,4 +29,5 @@ func (t *Table) init(slot uint32) {
 			row[i+1] = float32(r * sin)
 		}
 	}
+	return row
 }

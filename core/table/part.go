@@ -2,7 +2,9 @@ package table
 
 import (
 	"fmt"
+	"slices"
 	"strings"
+	"unsafe"
 
 	"github.com/millrace/millrace/core/snapshot"
 )
@@ -13,22 +15,30 @@ const PartPrefix = "table/"
 // StateTensor is the name of the optimizer state in a table's part: who only scores need not read it (snapshot.Snapshot.Part can leave it out).
 const StateTensor = "state"
 
-// The tensors of a table's part: ids U64 [N], rows F32 [N, Dim] and, where the table has any, state F32 [N, State].
+// The tensors of a table's part: ids U64 [N], rows F32 [N, Dim] and, where the table has any, state F32 [N, State]. A table that tracks has for each slot
+// the step at which it was last touched and its count, seen U32 [N, 2]; its ledger's events, oldest first, ledger U64 [K, 3]; and life U64 [7]: step, the
+// hole to be filled next, where evicting by age and by size go on, how many rows came in this step and are expected in one, and how many events the ledger has had. Where there is life, slots
+// after the first may have id 0: holes that evicted rows left, of which the first number of seen is the hole to be filled after it.
 const (
-	idsTensor  = "ids"
-	rowsTensor = "rows"
+	idsTensor    = "ids"
+	rowsTensor   = "rows"
+	seenTensor   = "seen"
+	ledgerTensor = "ledger"
+	lifeTensor   = "life"
+
+	lifeWords = 7
 )
 
 // Part is the table as a part of a checkpoint, in slot order: sums over the whole table run in that order, so a table read back
 // gives the same bits. The tensors are views of the table: it must not change until they are written.
 func (t *Table) Part() snapshot.Part {
 	n := t.Len()
-	ids := snapshot.Tensor{Name: idsTensor, DType: "U64", Shape: []int{n}, Pieces: make([][]byte, 0, t.Chunks())}
-	rows := snapshot.Tensor{Name: rowsTensor, DType: "F32", Shape: []int{n, t.opt.Dim}, Pieces: make([][]byte, 0, t.Chunks())}
-	state := snapshot.Tensor{Name: StateTensor, DType: "F32", Shape: []int{n, t.opt.State}, Pieces: make([][]byte, 0, t.Chunks())}
+	ids := snapshot.Tensor{Name: idsTensor, DType: "U64", Shape: []int{n}, Pieces: make([][]byte, 0, t.Chunks()), Keep: t}
+	rows := snapshot.Tensor{Name: rowsTensor, DType: "F32", Shape: []int{n, t.opt.Dim}, Pieces: make([][]byte, 0, t.Chunks()), Keep: t}
+	state := snapshot.Tensor{Name: StateTensor, DType: "F32", Shape: []int{n, t.opt.State}, Pieces: make([][]byte, 0, t.Chunks()), Keep: t}
 	for i := range t.Chunks() {
 		r, s := t.Chunk(i)
-		ids.Pieces = append(ids.Pieces, snapshot.Bytes(t.ids[i][:len(r)/t.opt.Dim]))
+		ids.Pieces = append(ids.Pieces, snapshot.Bytes(t.chunkIDs(i)))
 		rows.Pieces = append(rows.Pieces, snapshot.Bytes(r))
 		state.Pieces = append(state.Pieces, snapshot.Bytes(s))
 	}
@@ -36,7 +46,28 @@ func (t *Table) Part() snapshot.Part {
 	if t.opt.State > 0 {
 		p.Tensors = append(p.Tensors, state)
 	}
+	if t.opt.Track || t.life.holes > 0 {
+		p.Tensors = append(p.Tensors, t.lifeTensors()...)
+	}
 	return p
+}
+
+// lifeTensors are what the table knows of its rows' coming and going.
+func (t *Table) lifeTensors() []snapshot.Tensor {
+	l := &t.life
+	life := snapshot.NewTensor(lifeTensor, []uint64{
+		uint64(l.now), uint64(l.free), uint64(l.old), uint64(l.hand), uint64(l.came), uint64(l.expect), l.ledger.total,
+	})
+	if !t.opt.Track {
+		return []snapshot.Tensor{life}
+	}
+	seen := snapshot.Tensor{Name: seenTensor, DType: "U32", Shape: []int{t.Len(), 2}, Pieces: make([][]byte, 0, t.Chunks()), Keep: t}
+	for i := range t.Chunks() {
+		first := unsafe.Pointer(t.seen(uint32(i * ChunkRows)))
+		seen.Pieces = append(seen.Pieces, snapshot.Bytes(unsafe.Slice((*uint32)(first), 2*len(t.chunkIDs(i)))))
+	}
+	events := l.ledger.ordered()
+	return []snapshot.Tensor{seen, life, snapshot.NewTensor(ledgerTensor, events, len(events)/eventWords, eventWords)}
 }
 
 // FromPart makes a table from its part, with the part's slots and no marks. A zero Dim takes the part's. With a State of 0 the part's optimizer state is left out;
@@ -85,18 +116,83 @@ func fromPart(p *snapshot.Part, o Options) (*Table, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := t.fill(p, ids, rows, state); err != nil {
+		t.Close()
+		return nil, err
+	}
+	return t, nil
+}
+
+func (t *Table) fill(p *snapshot.Part, ids []uint64, rows, state []float32) error {
+	_, holes := p.Tensor(lifeTensor)
 	for i, id := range ids {
-		if i > 0 && t.Find(id) != None {
-			return nil, fmt.Errorf("id %d is there twice", id)
+		hole := holes && i > 0 && id == UnknownID
+		if i > 0 && !hole && t.Find(id) != None {
+			return fmt.Errorf("id %d is there twice", id)
 		}
-		s := t.push(id)
-		copy(t.Row(s), rows[i*o.Dim:])
+		s := t.push(id, rows[i*t.opt.Dim:][:t.opt.Dim])
+		if t.err != nil {
+			return t.err
+		}
 		if state != nil {
-			copy(t.State(s), state[i*o.State:])
+			copy(t.State(s), state[i*t.opt.State:])
+		}
+		if hole {
+			t.life.holes++
 		}
 	}
+	if err := t.fillLife(p); err != nil {
+		return err
+	}
 	t.Changed(nil)
-	return t, nil
+	return nil
+}
+
+// fillLife reads what lifeTensors wrote. A table that tracks and whose part does not know ages takes all rows for touched in its first step.
+func (t *Table) fillLife(p *snapshot.Part) error {
+	lt, ok := p.Tensor(lifeTensor)
+	st, seen := p.Tensor(seenTensor)
+	if t.life.unaged = !ok || !seen; t.life.unaged || !t.opt.Track {
+		return nil
+	}
+	life, err := snapshot.Values[uint64](lt)
+	if err != nil {
+		return err
+	}
+	values, err := snapshot.Values[uint32](st)
+	if err != nil {
+		return err
+	}
+	et, _ := p.Tensor(ledgerTensor)
+	events, err := snapshot.Values[uint64](et)
+	if err != nil {
+		return err
+	}
+	switch {
+	case len(life) != lifeWords:
+		return fmt.Errorf("tensor %s has %d numbers, want %d", lifeTensor, len(life), lifeWords)
+	case len(values) != 2*t.Len():
+		return fmt.Errorf("tensor %s has %d numbers, want %d", seenTensor, len(values), 2*t.Len())
+	case len(events)%eventWords != 0 || len(events) > LedgerEvents*eventWords:
+		return fmt.Errorf("tensor %s has %d numbers, want a multiple of %d and at most %d", ledgerTensor, len(events), eventWords, LedgerEvents*eventWords)
+	}
+	for i := range t.n {
+		*t.seen(i) = [2]uint32(values[2*i:])
+	}
+	l := &t.life
+	l.now, l.free, l.old, l.hand = uint32(life[0]), uint32(life[1]), uint32(life[2]), uint32(life[3])
+	l.came, l.expect = uint32(life[4]), uint32(life[5])
+	l.ledger = ledger{words: slices.Clone(events), total: life[6]}
+	holes := 0
+	for s := l.free; s != 0; s = t.seen(s)[0] {
+		if holes++; s >= t.n || t.ID(s) != UnknownID || holes > t.life.holes {
+			return fmt.Errorf("the list of holes is wrong at slot %d", s)
+		}
+	}
+	if holes != t.life.holes {
+		return fmt.Errorf("%d slots have id %d, the list of holes has %d", t.life.holes, UnknownID, holes)
+	}
+	return nil
 }
 
 func matrix(t snapshot.Tensor, rows, cols int) ([]float32, error) {
@@ -110,11 +206,15 @@ func matrix(t snapshot.Tensor, rows, cols int) ([]float32, error) {
 	return v, nil
 }
 
-// AppendRows appends the rows of slots to r, as they travel in an update; an empty r takes the table's name and width.
+// AppendRows appends the rows of slots to r, as they travel in an update, and leaves holes out; an empty r takes the table's name and width.
 func (t *Table) AppendRows(r snapshot.Rows, slots []uint32) snapshot.Rows {
 	r.Table, r.Dim = t.name, t.opt.Dim
 	for _, s := range slots {
-		r.IDs = append(r.IDs, t.ID(s))
+		id := t.ID(s)
+		if id == UnknownID && s != 0 {
+			continue
+		}
+		r.IDs = append(r.IDs, id)
 		r.Values = append(r.Values, t.Row(s)...)
 	}
 	return r

@@ -105,9 +105,9 @@ func TestAgainstMap(t *testing.T) {
 // TestCollidingHashes admits ids that no directory can tell apart: it stays bounded and finds them all.
 func TestCollidingHashes(t *testing.T) {
 	table := newTable(t, "x", Options{Dim: 1})
-	n := uint64(3 * maxSegment)
+	n := uint64(12 * fullSegments)
 	if testing.Short() {
-		n = 2 * maxSegment
+		n = 4 * fullSegments
 	}
 	for i := range n {
 		table.Admit(unmix(0xffff_ffff_0000_0000 | i<<8))
@@ -117,8 +117,8 @@ func TestCollidingHashes(t *testing.T) {
 			t.Fatalf("id %d at slot %d", i, s)
 		}
 	}
-	if len(table.index.dir) > 1<<maxDepth {
-		t.Errorf("directory of %d", len(table.index.dir))
+	if len(table.index.meta) > 1<<maxDepth {
+		t.Errorf("directory of %d", len(table.index.meta))
 	}
 }
 

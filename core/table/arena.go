@@ -1,0 +1,58 @@
+package table
+
+import (
+	"fmt"
+	"os"
+	"runtime"
+	"unsafe"
+)
+
+// arena hands out zeroed, pointer-free memory outside the Go heap, which the collector neither scans nor counts when it sets its pace. Pieces never move
+// and are given back all at once. It belongs to the writer; its pieces to whoever the writer shows them to.
+type arena struct {
+	blocks [][]byte // as the system gave them
+	free   []byte   // of the last block
+	mapped int64    // address space; pages not yet written to take no memory
+}
+
+const (
+	firstBlock = 64 << 10
+	// lastBlock bounds how much address space is asked for at a time: ten gigabytes are a couple of hundred mappings.
+	lastBlock = 64 << 20
+	// hugeBlock is the least block for which huge pages are asked: below it they could cost more memory than the table has.
+	hugeBlock = 32 << 20
+	lineBytes = 64
+)
+
+// alloc returns n bytes of zeros that begin a cache line.
+func (a *arena) alloc(n int) (unsafe.Pointer, error) {
+	n = roundUp(n, lineBytes)
+	if n > len(a.free) {
+		size := roundUp(max(n, min(max(int(a.mapped/2), firstBlock), lastBlock)), os.Getpagesize())
+		b, err := mapMemory(size, size >= hugeBlock)
+		if err != nil {
+			return nil, fmt.Errorf("get %d bytes for a table that has %d: %w", size, a.mapped, err)
+		}
+		a.blocks, a.free, a.mapped = append(a.blocks, b), b, a.mapped+int64(len(b))
+	}
+	p := unsafe.Pointer(unsafe.SliceData(a.free))
+	a.free = a.free[n:]
+	return p, nil
+}
+
+// release gives all memory back.
+func (a *arena) release() {
+	for _, b := range a.blocks {
+		unmapMemory(b)
+	}
+	*a = arena{}
+}
+
+// retire releases the arena after one more cycle of the collector: a function that was interrupted between taking a row of a table that nobody holds any more
+// and copying it is long done by then.
+func (a *arena) retire() {
+	type grave struct{ _ [16]byte } // not so small that it shares its memory with other objects
+	runtime.AddCleanup(new(grave), (*arena).release, a)
+}
+
+func roundUp(n, to int) int { return (n + to - 1) / to * to }

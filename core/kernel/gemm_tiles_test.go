@@ -290,3 +290,14 @@ func TestTileGrid(t *testing.T) {
 		}
 	}
 }
+
+func FuzzTiles(f *testing.F) {
+	f.Add(uint16(8), uint16(48), uint16(400), uint8(0), uint8(0))
+	f.Add(uint16(33), uint16(65), uint16(545), uint8(3), uint8(1))
+	f.Add(uint16(1), uint16(417), uint16(1), uint8(6), uint8(7))
+	f.Fuzz(func(t *testing.T, m, n, k uint16, flags, pad uint8) {
+		withTiles(t)
+		p := shaped(1+int(m%100), 1+int(n%450), 1+int(k%800), int(flags), int(pad%70))
+		checkWith(t, p, rand.New(rand.NewPCG(uint64(m), uint64(n))), gemmTiled)
+	})
+}

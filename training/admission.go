@@ -2,7 +2,6 @@ package training
 
 import (
 	"fmt"
-	"maps"
 	"slices"
 
 	"github.com/millrace/millrace/core/snapshot"
@@ -10,9 +9,6 @@ import (
 	"github.com/millrace/millrace/features"
 	"github.com/millrace/millrace/models"
 )
-
-// maxWaiting bounds the ids counted in one vocabulary; beyond it all counts are halved and the zeros dropped, so that ids seen once in a long while make room.
-const maxWaiting = 4 << 20
 
 // admission counts ids that have not reached their field's minimum count. Until they do, they are the unknown id.
 type admission struct {
@@ -22,9 +18,10 @@ type admission struct {
 // waiting is one vocabulary with a minimum count.
 type waiting struct {
 	name    string
-	table   *table.Table // one of the tables over this vocabulary: who is in it has been admitted
+	tables  []*table.Table // over this vocabulary: who is in the first has been admitted
 	columns []waitingColumn
-	counts  map[uint64]uint32
+	counts  *table.Sketch
+	slots   []uint32
 }
 
 type waitingColumn struct {
@@ -36,19 +33,23 @@ type waitingColumn struct {
 func newAdmission(p *models.Program, tables map[string]*table.Table) *admission {
 	s := p.Schema()
 	a := &admission{}
+	of := map[string]*waiting{}
 	for _, t := range p.Tables() {
-		if slices.ContainsFunc(a.vocabularies, func(w *waiting) bool { return w.name == t.Vocabulary }) {
+		if w := of[t.Vocabulary]; w != nil {
+			w.tables = append(w.tables, tables[t.Name])
 			continue
 		}
-		w := &waiting{name: t.Vocabulary, table: tables[t.Name], counts: map[uint64]uint32{}}
+		w := &waiting{name: t.Vocabulary, tables: []*table.Table{tables[t.Name]}}
+		of[t.Vocabulary] = w
 		counted := false
 		for i := range s.Fields {
 			if f := &s.Fields[i]; !models.IsNumber(f) && f.Table() == t.Vocabulary {
-				w.columns = append(w.columns, waitingColumn{i, uint32(max(f.MinCount, 1))})
+				w.columns = append(w.columns, waitingColumn{i, uint32(min(max(f.MinCount, 1), table.MaxSketchCount))})
 				counted = counted || f.MinCount > 1
 			}
 		}
 		if counted {
+			w.counts = table.NewSketch()
 			a.vocabularies = append(a.vocabularies, w)
 		}
 	}
@@ -58,61 +59,59 @@ func newAdmission(p *models.Program, tables map[string]*table.Table) *admission 
 	return a
 }
 
-// filter counts the ids of a batch and replaces those that are still below their minimum count.
+// filter counts the ids of a batch, admits those that reach their minimum count, and replaces those still below it.
 func (a *admission) filter(b *features.Batch) {
 	for _, w := range a.vocabularies {
 		for _, c := range w.columns {
-			ids := b.Columns[c.column].IDs
-			for i, id := range ids {
-				if w.table.Find(id) != table.None {
-					continue
-				}
-				n := w.counts[id] + 1
-				if n < c.minCount {
-					ids[i] = table.UnknownID
-				}
-				w.counts[id] = n
-			}
-		}
-		w.settle(b)
-	}
-}
-
-// settle forgets the counts of ids that the step will admit, and keeps the map bounded.
-func (w *waiting) settle(b *features.Batch) {
-	for _, c := range w.columns {
-		for _, id := range b.Columns[c.column].IDs {
-			delete(w.counts, id)
-		}
-	}
-	if len(w.counts) <= maxWaiting {
-		return
-	}
-	for id, n := range w.counts {
-		if n /= 2; n == 0 {
-			delete(w.counts, id)
-		} else {
-			w.counts[id] = n
+			w.filter(b.Columns[c.column].IDs, c.minCount)
 		}
 	}
 }
 
-// part is the counts as a part of a checkpoint, each vocabulary's ids ascending.
+func (w *waiting) filter(ids []uint64, minCount uint32) {
+	first := w.tables[0]
+	w.slots = slices.Grow(w.slots[:0], len(ids))[:len(ids)]
+	first.Resolve(w.slots, ids)
+	for i, id := range ids {
+		if w.slots[i] != 0 || id == table.UnknownID || first.Find(id) != table.None { // the last: admitted by this very batch
+			continue
+		}
+		n := w.counts.Add(id)
+		if n < minCount {
+			ids[i] = table.UnknownID
+			continue
+		}
+		w.counts.Forget(id)
+		why := table.ReachedMinCount
+		if minCount == 1 {
+			why = table.FirstSeen
+		}
+		for _, t := range w.tables {
+			t.AdmitFor(id, why, n)
+		}
+	}
+}
+
+// part is the counts as a part of a checkpoint.
 func (a *admission) part() snapshot.Part {
 	p := snapshot.Part{Name: admissionPart}
 	for _, w := range a.vocabularies {
-		ids := slices.Sorted(maps.Keys(w.counts))
-		counts := make([]uint32, len(ids))
-		for i, id := range ids {
-			counts[i] = w.counts[id]
-		}
-		p.Tensors = append(p.Tensors, snapshot.NewTensor("ids/"+w.name, ids), snapshot.NewTensor("counts/"+w.name, counts))
+		p.Tensors = append(p.Tensors, w.counts.Tensors(w.name)...)
 	}
 	return p
 }
 
+// load reads what part wrote, or the ids and counts that were written before there were sketches.
 func (a *admission) load(p *snapshot.Part) error {
 	for _, w := range a.vocabularies {
+		counts, err := table.SketchFrom(p, w.name)
+		if err != nil {
+			return err
+		}
+		if counts != nil {
+			w.counts = counts
+			continue
+		}
 		it, ok := p.Tensor("ids/" + w.name)
 		if !ok {
 			continue
@@ -122,15 +121,17 @@ func (a *admission) load(p *snapshot.Part) error {
 			return err
 		}
 		ct, _ := p.Tensor("counts/" + w.name)
-		counts, err := snapshot.Values[uint32](ct)
+		times, err := snapshot.Values[uint32](ct)
 		if err != nil {
 			return err
 		}
-		if len(ids) != len(counts) {
-			return fmt.Errorf("part %s: vocabulary %s has %d ids and %d counts", p.Name, w.name, len(ids), len(counts))
+		if len(ids) != len(times) {
+			return fmt.Errorf("part %s: vocabulary %s has %d ids and %d counts", p.Name, w.name, len(ids), len(times))
 		}
 		for i, id := range ids {
-			w.counts[id] = counts[i]
+			for range min(times[i], table.MaxSketchCount) {
+				w.counts.Add(id)
+			}
 		}
 	}
 	return nil

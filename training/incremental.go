@@ -4,12 +4,15 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/apache/arrow/go/v15/arrow"
 
 	"github.com/millrace/millrace/core/optim"
 	"github.com/millrace/millrace/core/snapshot"
+	"github.com/millrace/millrace/core/table"
 	"github.com/millrace/millrace/features"
 	"github.com/millrace/millrace/models"
 )
@@ -35,10 +38,12 @@ type Incremental struct {
 }
 
 // IncrementalOptions: BatchSize overrides the model's, Seed (when not 0) the model file's where nothing is resumed, Model names the updates.
+// Limits bound tables, by a table's name or its vocabulary's (the field's); "*" is for those not named.
 type IncrementalOptions struct {
 	Model     string
 	BatchSize int
 	Seed      uint64
+	Limits    map[string]table.Limits
 }
 
 // incrementalState is the state "incremental" of a checkpoint.
@@ -113,6 +118,9 @@ func newIncremental(t *models.Trainer, stats *features.Stats, o IncrementalOptio
 	if err != nil {
 		return nil, err
 	}
+	if err := limitTables(t, o.Limits); err != nil {
+		return nil, err
+	}
 	l := &Incremental{
 		options: o, trainer: t, encoder: encoder, stats: stats, batchSize: o.BatchSize, updated: -1,
 		admission: newAdmission(t.Program, t.Tables),
@@ -122,6 +130,36 @@ func newIncremental(t *models.Trainer, stats *features.Stats, o IncrementalOptio
 	}
 	return l, nil
 }
+
+// limitTables makes the tables keep ages, counts and a ledger, and sets their limits.
+func limitTables(t *models.Trainer, limits map[string]table.Limits) error {
+	used := map[string]bool{anyTable: true}
+	var known []string
+	for _, spec := range t.Program.Tables() {
+		known = append(known, spec.Name)
+		if !t.Tables[spec.Name].Track() {
+			return fmt.Errorf("table %s: no memory to keep ages", spec.Name)
+		}
+		chosen := limits[anyTable]
+		for _, name := range []string{spec.Vocabulary, spec.Name} {
+			if l, ok := limits[name]; ok {
+				chosen, used[name] = l, true
+			}
+		}
+		if err := t.Tables[spec.Name].Limit(chosen); err != nil {
+			return fmt.Errorf("limit table %s: %w", spec.Name, err)
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(limits)) {
+		if !used[name] {
+			return fmt.Errorf("limits are given for table %q, which the model has not got; it has %s", name, strings.Join(known, ", "))
+		}
+	}
+	return nil
+}
+
+// anyTable names, among limits, those of the tables that are not named.
+const anyTable = "*"
 
 // Learn trains on a record of RecordSchema(true). Rows that do not fill a minibatch wait for the next call or Flush. It returns the number of rows trained so far.
 // A record that cannot be encoded is an error that changes nothing.
@@ -151,6 +189,9 @@ func (l *Incremental) Flush() (rows int64, err error) {
 // train takes one step on the pending rows. Rows whose step fails are dropped: the weights are as they were before it.
 func (l *Incremental) train() error {
 	defer l.pending.Reset()
+	for _, spec := range l.trainer.Program.Tables() {
+		l.trainer.Tables[spec.Name].Maintain(uint32(l.trainer.Optimizer.Steps() + 1))
+	}
 	if l.admission != nil {
 		l.admission.filter(&l.pending)
 	}
@@ -175,13 +216,22 @@ func (l *Incremental) Update() (*snapshot.Update, error) {
 		return nil, nil
 	}
 	u := &snapshot.Update{Model: l.options.Model, Full: l.updated < 0 || l.movesAllRows(), Dense: l.trainer.Step.Dense()}
-	for _, spec := range l.trainer.Program.Tables() {
+	removed := make([][]uint64, len(l.trainer.Program.Tables()))
+	for i, spec := range l.trainer.Program.Tables() {
+		var all bool
+		if removed[i], all = l.trainer.Tables[spec.Name].Removed(nil); !all {
+			u.Full = true
+		}
+	}
+	for i, spec := range l.trainer.Program.Tables() {
 		t := l.trainer.Tables[spec.Name]
 		l.slots = t.Changed(l.slots)
 		if u.Full {
 			u.Rows = append(u.Rows, models.AllRows(t))
-		} else if len(l.slots) > 0 {
-			u.Rows = append(u.Rows, t.AppendRows(snapshot.Rows{}, l.slots))
+		} else if len(l.slots) > 0 || len(removed[i]) > 0 {
+			rows := t.AppendRows(snapshot.Rows{}, l.slots)
+			rows.Removed = removed[i]
+			u.Rows = append(u.Rows, rows)
 		}
 	}
 	l.seq++

@@ -85,8 +85,8 @@ func (o *Optimizer) SetLearningRate(x float64) { o.lr = x }
 // Steps counts the steps taken.
 func (o *Optimizer) Steps() uint64 { return o.steps }
 
-// Step applies one update with gradients as they come from the loss; it adds the L2 terms, clips, and moves the weights. It marks the rows it moved (table.Touch)
-// unless the optimizer moves every row, and returns the loss's L2 part and the gradient norm before clipping.
+// Step applies one update with gradients as they come from the loss; it adds the L2 terms, clips, and moves the weights. It touches the batch's rows (table.Touch),
+// where the optimizer moves every row only in tables that keep ages, and returns the loss's L2 part and the gradient norm before clipping.
 // Every table of the model is in rows at every step, once, even when the batch has no row of it. A gradient that is not finite is an error that moves nothing.
 func (o *Optimizer) Step(dense []Dense, rows []Rows) (l2, norm float64, err error) {
 	if err := o.begin(dense, rows); err != nil {
@@ -126,9 +126,7 @@ func (o *Optimizer) Step(dense []Dense, rows []Rows) (l2, norm float64, err erro
 		o.trust()
 		kernel.Parallel(o.denseBlocks, 1, o.goBody)
 	}
-	if o.c.EmbeddingOptimizer != AdamName {
-		kernel.Parallel(len(rows), 1, o.touchBody)
-	}
+	kernel.Parallel(len(rows), 1, o.touchBody)
 	o.dense, o.rows = nil, nil
 	return l2, norm, nil
 }
@@ -372,6 +370,9 @@ func (o *Optimizer) moveRows(b block) {
 // touchRows marks the rows of whole tables as changed: marks of one table share words.
 func (o *Optimizer) touchRows(lo, hi int) {
 	for _, r := range o.rows[lo:hi] {
+		if o.c.EmbeddingOptimizer == AdamName && !r.Table.Tracks() {
+			continue
+		}
 		for _, s := range r.Slots {
 			r.Table.Touch(s)
 		}

@@ -160,7 +160,7 @@ func FuzzParseTensors(f *testing.F) {
 }
 
 func FuzzUnmarshalUpdate(f *testing.F) {
-	b, err := MarshalUpdate(nil, &Update{Model: "m", Rows: []Rows{{"t", 1, []uint64{1}, []float32{2}}}, Dense: sampleParts(1)[1].Tensors})
+	b, err := MarshalUpdate(nil, &Update{Model: "m", Rows: []Rows{{"t", 1, []uint64{1}, []float32{2}, []uint64{9}}}, Dense: sampleParts(1)[1].Tensors})
 	if err != nil {
 		f.Fatal(err)
 	}

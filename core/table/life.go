@@ -39,7 +39,8 @@ const (
 
 // life is what a table knows of its rows' coming and going.
 type life struct {
-	now    uint32 // step
+	ages   []unsafe.Pointer // of chunks: [ChunkRows, 2], the step at which a row was last touched and its count
+	now    uint32           // step
 	holes  int
 	free   uint32 // the hole to be filled next, 0 for none; ages of holes say which one comes after
 	old    uint32 // where Maintain goes on looking for old rows
@@ -63,7 +64,41 @@ func (l *life) bytes() int64 { return int64(cap(l.removed))*8 + l.ledger.bytes()
 
 // seen returns a slot's age, as the step at which it was last touched, and count.
 func (t *Table) seen(slot uint32) *[2]uint32 {
-	return (*[2]uint32)(unsafe.Add(t.chunk(slot), t.at.seen+8*int(slot&(ChunkRows-1))))
+	return (*[2]uint32)(unsafe.Add(t.life.ages[slot>>chunkBits], 8*int(slot&(ChunkRows-1))))
+}
+
+func (l *life) addChunk(mem *arena) bool {
+	p, err := mem.alloc(8 * ChunkRows)
+	if err != nil {
+		return false
+	}
+	l.ages = append(l.ages, p)
+	return true
+}
+
+// Track keeps from now on of every row when it was last touched and how often, and a ledger of rows that came and went. Rows that are there count as
+// touched in the next step. It reports whether there was memory for that.
+func (t *Table) Track() bool {
+	for len(t.life.ages) < t.Chunks() {
+		if !t.life.addChunk(t.mem) {
+			return false
+		}
+		t.life.unaged = true
+	}
+	t.opt.Track = true
+	return true
+}
+
+// Limit sets the table's limits from now on. Limits that are not zero turn tracking on.
+func (t *Table) Limit(l Limits) error {
+	if err := l.check(); err != nil {
+		return err
+	}
+	if l != (Limits{}) && !t.Track() {
+		return fmt.Errorf("limit table %s: out of memory for ages", t.name)
+	}
+	t.opt.Limits = l
+	return nil
 }
 
 // Tracks tells whether the table keeps ages, counts and a ledger.
@@ -143,7 +178,9 @@ func (t *Table) Maintain(step uint32) (evicted int) {
 	if l.unaged {
 		l.unaged = false
 		for s := range t.n {
-			t.seen(s)[0] = step
+			if s == 0 || t.ID(s) != UnknownID {
+				t.seen(s)[0] = step
+			}
 		}
 	}
 	l.refusedNoted = 0

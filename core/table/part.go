@@ -1,6 +1,7 @@
 package table
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -46,7 +47,7 @@ func (t *Table) Part() snapshot.Part {
 	if t.opt.State > 0 {
 		p.Tensors = append(p.Tensors, state)
 	}
-	if t.opt.Track || t.life.holes > 0 {
+	if t.opt.Track || t.life.holes > 0 { // unaged rows get their age at the next Maintain, on resuming as well
 		p.Tensors = append(p.Tensors, t.lifeTensors()...)
 	}
 	return p
@@ -58,7 +59,7 @@ func (t *Table) lifeTensors() []snapshot.Tensor {
 	life := snapshot.NewTensor(lifeTensor, []uint64{
 		uint64(l.now), uint64(l.free), uint64(l.old), uint64(l.hand), uint64(l.came), uint64(l.expect), l.ledger.total,
 	})
-	if !t.opt.Track {
+	if !t.opt.Track || l.unaged {
 		return []snapshot.Tensor{life}
 	}
 	seen := snapshot.Tensor{Name: seenTensor, DType: "U32", Shape: []int{t.Len(), 2}, Pieces: make([][]byte, 0, t.Chunks()), Keep: t}
@@ -148,13 +149,17 @@ func (t *Table) fill(p *snapshot.Part, ids []uint64, rows, state []float32) erro
 	return nil
 }
 
-// fillLife reads what lifeTensors wrote. A table that tracks and whose part does not know ages takes all rows for touched in its first step.
+// fillLife reads what lifeTensors wrote. A table whose part has ages tracks.
 func (t *Table) fillLife(p *snapshot.Part) error {
 	lt, ok := p.Tensor(lifeTensor)
 	st, seen := p.Tensor(seenTensor)
-	if t.life.unaged = !ok || !seen; t.life.unaged || !t.opt.Track {
+	if t.life.unaged = !ok || !seen; t.life.unaged {
 		return nil
 	}
+	if !t.Track() {
+		return errors.New("out of memory for ages")
+	}
+	t.life.unaged = false
 	life, err := snapshot.Values[uint64](lt)
 	if err != nil {
 		return err

@@ -41,9 +41,8 @@ type Options struct {
 	Seed    uint64
 	InitStd float64 // standard deviation of new rows; the unknown row too
 	Rows    int     // expected rows, a hint
-	// Track keeps of every row when it was last touched and how often, and a ledger of rows that came and went. Limits that are not zero imply it.
-	Track  bool
-	Limits Limits
+	Track   bool    // see Table.Track
+	Limits  Limits  // see Table.Limit; limits that are not zero imply Track
 }
 
 // Table maps ids to rows.
@@ -63,17 +62,12 @@ type Table struct {
 	clean  runtime.Cleanup
 }
 
-// layout says where in a chunk its arrays begin: ids [ChunkRows], marks [ChunkRows/64], ages and counts [ChunkRows, 2] where they are kept,
-// weights [ChunkRows, Dim], optimizer state [ChunkRows, State].
-type layout struct{ marks, seen, rows, state, end int }
+// layout says where in a chunk its arrays begin: ids [ChunkRows], marks [ChunkRows/64], weights [ChunkRows, Dim], optimizer state [ChunkRows, State].
+type layout struct{ marks, rows, state, end int }
 
 func layoutOf(o *Options) (l layout) {
 	l.marks = 8 * ChunkRows
-	l.seen = l.marks + ChunkRows/8
-	l.rows = l.seen
-	if o.Track {
-		l.rows += 8 * ChunkRows
-	}
+	l.rows = l.marks + ChunkRows/8
 	l.state = l.rows + 4*ChunkRows*o.Dim
 	l.end = l.state + 4*ChunkRows*o.State
 	return l
@@ -104,10 +98,6 @@ func empty(name string, o Options) (*Table, error) {
 	case !(o.InitStd >= 0):
 		return nil, fmt.Errorf("make table %s: standard deviation %g of new rows, want at least 0", name, o.InitStd)
 	}
-	if err := o.Limits.check(); err != nil {
-		return nil, fmt.Errorf("make table %s: %w", name, err)
-	}
-	o.Track = o.Track || o.Limits != Limits{}
 	mem := &arena{}
 	x, err := newIndex(mem, o.Rows)
 	if err != nil {
@@ -117,6 +107,13 @@ func empty(name string, o Options) (*Table, error) {
 	t := &Table{name: name, opt: o, key: xxh3.HashStringSeed(name, o.Seed), mem: mem, index: x, at: layoutOf(&o)}
 	t.chunks.Store(new([]unsafe.Pointer))
 	t.clean = runtime.AddCleanup(t, (*arena).retire, mem)
+	if o.Track {
+		t.Track()
+	}
+	if err := t.Limit(o.Limits); err != nil {
+		t.Close()
+		return nil, fmt.Errorf("make table %s: %w", name, err)
+	}
 	return t, nil
 }
 
@@ -148,9 +145,9 @@ func (t *Table) Bytes() int64 {
 	if rest > 0 {
 		page := os.Getpagesize()
 		n += int64(roundUp(8*rest, page) + roundUp(4*t.opt.Dim*rest, page) + roundUp(4*t.opt.State*rest, page))
-		if t.opt.Track {
-			n += int64(roundUp(8*rest, page))
-		}
+	}
+	if t.opt.Track {
+		n += 8 * int64(t.n)
 	}
 	return n
 }
@@ -235,6 +232,10 @@ func (t *Table) addChunk() bool {
 	p, err := t.mem.alloc(t.at.end)
 	if err != nil {
 		t.err = fmt.Errorf("grow table %s: %w", t.name, err)
+		return false
+	}
+	if t.opt.Track && !t.life.addChunk(t.mem) {
+		t.err = fmt.Errorf("grow table %s: out of memory for ages", t.name)
 		return false
 	}
 	chunks := append(*t.chunks.Load(), p)

@@ -2,15 +2,16 @@ package store
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/millrace/millrace/core/snapshot"
 )
 
-// encodeDelta lists the ids that an update changed, by table.
+// encodeDelta lists the ids that an update changed or removed, by table.
 func encodeDelta(rows []snapshot.Rows) ([]byte, error) {
 	var tensors []snapshot.Tensor
 	for _, r := range rows {
-		tensors = append(tensors, snapshot.NewTensor(r.Table, r.IDs))
+		tensors = append(tensors, snapshot.NewTensor(r.Table, slices.Concat(r.IDs, r.Removed)))
 	}
 	b, err := snapshot.AppendTensors(nil, tensors, nil)
 	if err != nil {

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -24,7 +25,7 @@ func (s *Store) writeRows(ctx context.Context, u *snapshot.Update, gen int64, l 
 	now := time.Now()
 	w := rowWriter{s: s, ctx: ctx, u: u, gen: gen, layout: l, progress: progress, beat: now, kept: now}
 	for _, r := range u.Rows {
-		w.total += int64(len(r.IDs))
+		w.total += int64(len(r.IDs) + len(r.Removed))
 	}
 	for _, r := range u.Rows {
 		if err := w.table(&r, l.Buckets); err != nil {
@@ -82,7 +83,33 @@ func (w *rowWriter) table(r *snapshot.Rows, buckets int) error {
 			}
 		}
 	}
+	if err := w.remove(r, buckets); err != nil {
+		return err
+	}
 	return w.flush()
+}
+
+// remove deletes the rows of ids that are gone.
+func (w *rowWriter) remove(r *snapshot.Rows, buckets int) error {
+	order, starts := byBucket(r.Removed, buckets)
+	for b := range buckets {
+		for list := range slices.Chunk(order[starts[b]:starts[b+1]], pairsPerCommand) {
+			fields := make([]string, len(list))
+			for i, at := range list {
+				fields[i] = string(appendField(nil, r.Removed[at]))
+			}
+			if w.pipe == nil {
+				w.pipe = w.s.c.Pipeline()
+			}
+			w.pipe.HDel(w.ctx, rowKey(w.u.Model, w.gen, r.Table, b), fields...)
+			if w.queued += len(list); w.queued >= rowsPerPipeline {
+				if err := w.flush(); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	return nil
 }
 
 func (w *rowWriter) queue(key string, args []any, rows int) error {

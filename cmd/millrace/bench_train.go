@@ -53,13 +53,15 @@ type stepSpeed struct {
 	Allocations uint64  `json:"allocations"`
 }
 
-// stepMakers build what takes one step on a batch of so many rows.
+// stepMakers build what takes one step on a batch of so many rows. flops are the operations a row that are counted; 0: none are.
 var stepMakers = []struct {
-	name string
-	make func(rows int) (func() error, error)
+	name  string
+	flops float64
+	make  func(rows int) (func() error, error)
 }{
-	{"mlp", makeTowerStep},
-	{"dnn", makeModelStep},
+	{"mlp", towerFLOPs, makeTowerStep},
+	{"dnn", towerFLOPs, makeModelStep},
+	{"din", 0, makeDINStep},
 }
 
 func benchTrainCommand() *cobra.Command {
@@ -71,12 +73,13 @@ func benchTrainCommand() *cobra.Command {
 		Use:   "train",
 		Short: "Training steps: forward, backward and Adam",
 		Long: "Training steps of a tower 320-400-400-400-1 with ReLU: forward, backward and Adam.\n" +
-			"mlp is the tower with the gradient of its input; dnn is the whole model, which looks its input up in 20 tables of 10,000 rows of 16 and moves the rows it read.",
-		Example: "  millrace bench train --json\n  millrace bench train --threads 2 --collector",
+			"mlp is the tower with the gradient of its input; dnn is the whole model, which looks its input up in 20 tables of 10,000 rows of 16 and moves the rows it read.\n" +
+			"din is DIN over ragged histories, at the sizes of bench score: lengths geometric with mean 10, cut at 100.",
+		Example: "  millrace bench train --json\n  millrace bench train --threads 2 --collector\n  millrace bench train --model din --rows 1024",
 		Args:    cobra.NoArgs,
 	}
 	f.add(c, []int{1, 2}, 1, 3*time.Second, "least duration of all steps of a repetition")
-	c.Flags().StringSliceVar(&names, "model", nil, "measure only these steps: mlp, dnn")
+	c.Flags().StringSliceVar(&names, "model", nil, "measure only these steps: mlp, dnn, din")
 	c.Flags().IntVar(&rows, "rows", 4096, "rows of a batch")
 	c.Flags().BoolVar(&collector, "collector", false, "keep the garbage collector running beside the steps")
 	c.RunE = func(c *cobra.Command, _ []string) error {
@@ -87,8 +90,8 @@ func benchTrainCommand() *cobra.Command {
 			return wrong(fmt.Errorf("--rows is %d, want 1 to %d", rows, 1<<20))
 		}
 		for _, n := range names {
-			if n != "mlp" && n != "dnn" {
-				return wrong(fmt.Errorf("--model %s is not known; all are: mlp dnn", n))
+			if n != "mlp" && n != "dnn" && n != "din" {
+				return wrong(fmt.Errorf("--model %s is not known; all are: mlp dnn din", n))
 			}
 		}
 		printMachine(c.ErrOrStderr())
@@ -127,7 +130,7 @@ func benchTrain(ctx context.Context, f *benchFlags, rows int, names []string) (*
 			}
 			s.Model, s.Rows, s.Threads = m.name, rows, threads
 			s.RowsPerS = float64(rows) / s.MedianMS * 1e3
-			s.GFLOPs = towerFLOPs * s.RowsPerS / 1e9
+			s.GFLOPs = m.flops * s.RowsPerS / 1e9
 			r.Train = append(r.Train, s)
 		}
 	}
@@ -253,13 +256,18 @@ func makeModelStep(rows int) (func() error, error) {
 		}
 		batches[i] = b
 	}
+	return trainRound(trainer, batches), nil
+}
+
+// trainRound goes round over batches, one a call.
+func trainRound(trainer *models.Trainer, batches []*features.Batch) func() error {
 	next := 0
 	return func() error {
 		b := batches[next%len(batches)]
 		next++
 		_, _, err := trainer.Train(b)
 		return err
-	}, nil
+	}
 }
 
 // benchProgram builds a program from the texts of a schema and a model file.

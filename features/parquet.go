@@ -18,6 +18,7 @@ import (
 type parquetColumns struct {
 	path    string
 	file    *file.Reader
+	pages   *pageGuard
 	columns []*pqarrow.ColumnReader
 	options *openOptions
 	rows    int64
@@ -36,7 +37,7 @@ func openParquet(path string, l *layout, o *openOptions) (_ *columnFile, err err
 	}
 	// The library returns its page buffers when the garbage collector finds them, so they are not counted against the caller's allocator.
 	alloc := boundedFor(memory.NewGoAllocator(), info.Size())
-	p := &parquetColumns{path: path, options: o}
+	p := &parquetColumns{path: path, options: o, pages: newPageGuard(f, path, info.Size())}
 	defer func() {
 		if err != nil {
 			p.close()
@@ -44,9 +45,12 @@ func openParquet(path string, l *layout, o *openOptions) (_ *columnFile, err err
 		}
 	}()
 	defer recovered(path, &err)
+	if err := p.pages.checkFooter(); err != nil {
+		return nil, &DataError{File: path, Reason: "not a whole Parquet file: footer: " + err.Error()}
+	}
 	properties := parquet.NewReaderProperties(alloc)
 	properties.BufferedStreamEnabled = true
-	if p.file, err = file.NewParquetReader(f, file.WithReadProps(properties)); err != nil {
+	if p.file, err = file.NewParquetReader(p.pages, file.WithReadProps(properties)); err != nil {
 		return nil, &DataError{File: path, Reason: "not a whole Parquet file: " + err.Error()}
 	}
 	reader, err := pqarrow.NewFileReader(p.file, pqarrow.ArrowReadProperties{BatchSize: int64(o.BatchRows)}, alloc)
@@ -66,8 +70,10 @@ func openParquet(path string, l *layout, o *openOptions) (_ *columnFile, err err
 		for _, c := range columns {
 			leaves := map[int]bool{}
 			leavesOf(&reader.Manifest.Fields[c], leaves)
-			if err := p.checkEncodings(leaves); err != nil {
-				return nil, &DataError{File: path, Reason: fmt.Sprintf("column %q: %v", schema.Field(c).Name, err)}
+			for leaf := range leaves {
+				if err := p.pages.add(schema.Field(c).Name, leaf, p.file); err != nil {
+					return nil, &DataError{File: path, Reason: fmt.Sprintf("column %q: %v", schema.Field(c).Name, err)}
+				}
 			}
 			// One after another on this goroutine: a damaged page may make the library panic, which only this goroutine can recover.
 			column, err := reader.GetFieldReader(context.Background(), c, leaves, groups)
@@ -78,24 +84,6 @@ func openParquet(path string, l *layout, o *openOptions) (_ *columnFile, err err
 		}
 		return p, nil
 	})
-}
-
-// checkEncodings refuses what the library would read as no values at all.
-func (p *parquetColumns) checkEncodings(leaves map[int]bool) error {
-	for g := range p.file.NumRowGroups() {
-		for leaf := range leaves {
-			chunk, err := p.file.MetaData().RowGroup(g).ColumnChunk(leaf)
-			if err != nil {
-				return fmt.Errorf("row group %d: %w", g, err)
-			}
-			for _, e := range chunk.Encodings() {
-				if name := e.String(); name == "BYTE_STREAM_SPLIT" {
-					return fmt.Errorf("encoding %s is not read; write the file without it", name)
-				}
-			}
-		}
-	}
-	return nil
 }
 
 func leavesOf(f *pqarrow.SchemaField, leaves map[int]bool) {
@@ -112,6 +100,9 @@ func (p *parquetColumns) next() (out []arrow.Array, err error) {
 		return nil, io.EOF
 	}
 	defer func() {
+		if p.pages.fault != nil {
+			err = p.pages.fault
+		}
 		if err != nil {
 			releaseAll(out)
 			out = nil

@@ -59,6 +59,9 @@ func gather(ctx context.Context, o *CompareOptions) (*ground, []rival, error) {
 	if len(tables) > 0 && len(o.Data) == 0 {
 		return nil, nil, refuse("%s is a checkpoint: give the files to compare on with --data", o.Contenders[tables[0]].Path)
 	}
+	if len(tables) == 0 && len(o.Data) > 0 {
+		return nil, nil, refuse("--data is for checkpoints to score: all of those compared are prediction files")
+	}
 	var data []string
 	var err error
 	if len(tables) > 0 {

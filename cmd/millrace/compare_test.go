@@ -141,6 +141,7 @@ func TestCompare(t *testing.T) {
 	refused(t, []string{"compare", s.out("poor.csv"), s.test}, "test.csv", "no column score")
 	refused(t, []string{"compare", s.out("poor.csv"), s.out("none.csv")}, "none.csv")
 	refused(t, []string{"compare", s.out("poor")}, "at least two")
+	refused(t, []string{"compare", s.out("poor.csv"), s.out("dnn.parquet"), "--data", s.test}, "--data is for checkpoints")
 	refused(t, []string{"compare", s.out("poor"), s.out("dnn")}, "--data")
 	refused(t, append(compare, "--baseline", "best"), "baseline best")
 	refused(t, append(compare, "--samples", "1"), "--samples is 1")

@@ -3,6 +3,7 @@ package all
 
 import (
 	_ "github.com/millrace/millrace/models/autoint"   // AutoInt, AutoInt+
+	_ "github.com/millrace/millrace/models/bst"       // BST
 	_ "github.com/millrace/millrace/models/dcnv2"     // DCN-v2, DCN
 	_ "github.com/millrace/millrace/models/deepfm"    // DeepFM
 	_ "github.com/millrace/millrace/models/din"       // DIN

@@ -67,28 +67,3 @@ func TestExamplesTrain(t *testing.T) {
 		t.Errorf("%d model files among %d examples", trained, len(paths))
 	}
 }
-
-// TestEveryModelHasAnExample: whoever looks for a model finds a file that trains.
-func TestEveryModelHasAnExample(t *testing.T) {
-	paths, err := filepath.Glob("../../examples/*/*.yaml")
-	if err != nil {
-		t.Fatal(err)
-	}
-	found := map[string]bool{}
-	for _, path := range paths {
-		text, err := os.ReadFile(path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for line := range strings.Lines(string(text)) {
-			if name, ok := strings.CutPrefix(line, "model:"); ok {
-				found[models.Canonical(name)] = true
-			}
-		}
-	}
-	for _, name := range models.Names() {
-		if !found[name] {
-			t.Errorf("no file in examples has model: %s", name)
-		}
-	}
-}

@@ -1,0 +1,96 @@
+package bst
+
+import (
+	"fmt"
+	"math"
+
+	"github.com/millrace/millrace/core/graph"
+	"github.com/millrace/millrace/core/nn"
+	"github.com/millrace/millrace/features"
+	"github.com/millrace/millrace/models"
+)
+
+// Model is BST; equations and sizes are in README.md. Labels share all but the output layer.
+type Model struct {
+	Config
+	groups []models.BehaviourGroup
+}
+
+// Build adds the fields' vectors, a transformer for each group of sequences, and the tower over all of them.
+func (m *Model) Build(net *nn.Net, s *features.Schema) ([]*graph.Node, error) {
+	attended := map[string]bool{}
+	for _, g := range m.groups {
+		for _, f := range g.Sequence {
+			attended[f] = true
+		}
+	}
+	var fields []features.Field
+	for _, f := range s.Fields {
+		if !attended[f.Name] {
+			fields = append(fields, f)
+		}
+	}
+	in := models.NewInputs(net, fields, models.InputsOptions{Prefix: "emb", Dim: m.EmbeddingDim, Lists: nn.PoolMean})
+	x := []*graph.Node{in.Node}
+	for i, g := range m.groups {
+		name := "transformer"
+		if len(m.groups) > 1 {
+			name += fmt.Sprint(i + 1)
+		}
+		x = append(x, m.interest(net, name, g, in, s))
+	}
+	return models.Heads(net, "out", net.MLP("dnn", graph.Concat(x...), m.tower().Spec()), s), nil
+}
+
+// interest returns one row of width H = d·(sequences of the group) for the behaviours and the candidate that follows them, [B, H].
+func (m *Model) interest(net *nn.Net, name string, g models.BehaviourGroup, in *models.Inputs, s *features.Schema) *graph.Node {
+	var sequence []nn.EmbedField
+	var q []*graph.Node
+	longest := 1
+	for i, f := range g.Sequence {
+		field := &s.Fields[s.Field(f)]
+		longest = max(longest, field.Max)
+		sequence = append(sequence, models.EmbedField(field, nn.PoolRagged, false))
+		if t := g.Target[i]; t != "" {
+			q = append(q, in.Field(t))
+		} else {
+			q = append(q, graph.Repeat(net.Param(name+"/candidate/"+f, 1, m.EmbeddingDim, nn.Normal(1e-4)), in.Node))
+		}
+	}
+	k, r := net.EmbedSequence("emb", sequence, m.EmbeddingDim)
+	x, r := graph.AppendRows(k, graph.Concat(q...), r)
+	if m.UsePositionEmb {
+		x = graph.AddPositions(x, net.Param(name+"/position", longest+1, x.Cols, nn.XavierNormal()), r)
+	}
+	for l := range m.Layers {
+		x = m.block(net, fmt.Sprintf("%s/%d", name, l), x, r)
+	}
+	return graph.SegmentPool(x, r, poolings[m.SeqPoolingType])
+}
+
+// block is one encoder layer: attention among the rows of a segment, then two layers on each row.
+func (m *Model) block(net *nn.Net, name string, x *graph.Node, r *graph.Ragged) *graph.Node {
+	width := x.Cols
+	q, k, v := net.Linear(name+"/q", x, width, graph.Identity), net.Linear(name+"/k", x, width, graph.Identity), net.Linear(name+"/v", x, width, graph.Identity)
+	a := graph.SegmentAttention(q, k, v, r, m.NumHeads, 1/math.Sqrt(float64(width/m.NumHeads)))
+	x = m.join(net, name+"/norm1", x, net.Linear(name+"/o", a, width, graph.Identity))
+	f := net.Linear(name+"/ffn/1", leaky(net.Linear(name+"/ffn/0", x, width, graph.Identity)), width, graph.Identity)
+	return m.join(net, name+"/norm2", x, f)
+}
+
+// join returns LN(x + drop(y)), each part where it is on.
+func (m *Model) join(net *nn.Net, norm string, x, y *graph.Node) *graph.Node {
+	y = graph.Dropout(y, m.AttentionDropout)
+	if m.UseResidual {
+		y = graph.Add(x, y)
+	}
+	if m.LayerNorm {
+		y = net.LayerNorm(norm, y)
+	}
+	return y
+}
+
+// leaky is LeakyReLU with slope 0.01: 0.01·x + 0.99·ReLU(x).
+func leaky(x *graph.Node) *graph.Node {
+	return graph.Add(graph.Scale(x, 0.01), graph.Scale(graph.Apply(x, graph.ReLU), 0.99))
+}

@@ -281,23 +281,38 @@ func FuzzParquet(f *testing.F) {
 	}
 	f.Add(b)
 	f.Add([]byte("PAR1\x15\x00\x15\x04PAR1"))
-	f.Fuzz(func(t *testing.T, data []byte) {
-		r, err := Open(s, []string{written(t, "f.parquet", data)}, ReadOptions{SkipBad: 1 << 40})
-		for err == nil {
-			var rec arrow.Record
-			if rec, err = r.Next(); err == nil {
-				rec.Release()
-			}
+	delta := mustSchema(f, deltaSchema)
+	for _, path := range append(deltaFiles(f), "testdata/delta_forged.parquet") {
+		if b, err = os.ReadFile(path); err != nil {
+			f.Fatal(err)
 		}
-		if err != io.EOF && !IsInput(err) {
+		f.Add(b)
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		path := written(t, "f.parquet", data)
+		readDamaged(t, s, path)
+		readDamaged(t, delta, path)
+	})
+}
+
+// readDamaged reads a file to its end or to an error, which must be one of input.
+func readDamaged(t *testing.T, s *Schema, path string) {
+	t.Helper()
+	r, err := Open(s, []string{path}, ReadOptions{SkipBad: 1 << 40})
+	for err == nil {
+		var rec arrow.Record
+		if rec, err = r.Next(); err == nil {
+			rec.Release()
+		}
+	}
+	if err != io.EOF && !IsInput(err) {
+		t.Error(err)
+	}
+	if r != nil {
+		if err := r.Close(); err != nil {
 			t.Error(err)
 		}
-		if r != nil {
-			if err := r.Close(); err != nil {
-				t.Error(err)
-			}
-		}
-	})
+	}
 }
 
 // TestEncodingNotRead wants an error where the library would give no values; the file was written by pyarrow.

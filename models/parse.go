@@ -221,6 +221,9 @@ func decodeKey(name string, n *yaml.Node, field reflect.Value) error {
 		field.SetString(strings.ToLower(n.Value))
 		return nil
 	}
+	if strict.Truncated(n, field.Type()) {
+		return fmt.Errorf("value %q does not fit: want %s", n.Value, kindName(field.Type()))
+	}
 	if err := n.Decode(field.Addr().Interface()); err != nil {
 		var te *yaml.TypeError
 		if errors.As(err, &te) {

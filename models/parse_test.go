@@ -25,6 +25,7 @@ func TestParse(t *testing.T) {
 		return func(s *models.Spec) bool { return s.Name == want }
 	}
 	ok("model: LR", name("lr"))
+	ok("model: dnn\nbatch_size: 5.0", func(s *models.Spec) bool { return s.Settings.BatchSize == 5 })
 	ok("model: Final-MLP", name("finalmlp"))
 	ok("model: dual_mlp", name("dualmlp"))
 	ok("model: dnn\nembedding_regularizer: l2(0.05)", func(s *models.Spec) bool { return s.Settings.EmbeddingRegularizer == 0.05 })
@@ -71,6 +72,9 @@ func TestParse(t *testing.T) {
 	bad("model: dnn\nhiden_units: [3]", "line 2", "hiden_units", "hidden_units")
 	bad("model: lr\nhidden_units: [3]", "line 2", "unknown key")
 	bad("model: dnn\nhidden_units: [3]\nhidden_units: [4]", "hidden_units", "twice")
+	bad("model: dnn\nembedding_dim: 5.2", "line 2", "embedding_dim", "5.2", "whole number")
+	bad("model: dnn\nhidden_units: [16, 5.5]", "hidden_units")
+	bad("model: dnn\nhidden_units: 5.5", "hidden_units")
 	bad("model: dnn\nhidden_units: [0]", "hidden_units", "0 units")
 	bad("model: dnn\nhidden_units: [a]", "hidden_units")
 	bad("model: dnn\nbatch_size: many", "batch_size", "many", "whole number")

@@ -7,7 +7,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"reflect"
+	"slices"
+	"strconv"
 	"strings"
 
 	"gopkg.in/yaml.v3"
@@ -76,6 +79,9 @@ func fill(n *yaml.Node, v reflect.Value, what, path string, depth int) error {
 		v.Set(reflect.Append(reflect.MakeSlice(t, 0, 1), reflect.ValueOf(n.Value)))
 		return nil
 	}
+	if Truncated(n, t) {
+		return &Error{Line: n.Line, Reason: fmt.Sprintf("%s: %s is not %s", name, shown(n), wanted(t))}
+	}
 	if err := n.Decode(v.Addr().Interface()); err != nil {
 		reason := fmt.Sprintf("%s: %s is not %s", name, shown(n), wanted(t))
 		if own {
@@ -84,6 +90,23 @@ func fill(n *yaml.Node, v reflect.Value, what, path string, depth int) error {
 		return &Error{Line: n.Line, Reason: reason}
 	}
 	return nil
+}
+
+// Truncated reports whether a whole number, or a list of them, is to be read from a number with a fraction, of which the YAML library would drop the fraction.
+func Truncated(n *yaml.Node, into reflect.Type) bool {
+	switch into.Kind() {
+	case reflect.Pointer:
+		return Truncated(n, into.Elem())
+	case reflect.Slice:
+		if n.Kind == yaml.ScalarNode {
+			return Truncated(n, into.Elem())
+		}
+		return slices.ContainsFunc(n.Content, func(e *yaml.Node) bool { return Truncated(e, into.Elem()) })
+	case reflect.Int, reflect.Int32, reflect.Int64, reflect.Uint32, reflect.Uint64:
+		x, err := strconv.ParseFloat(n.Value, 64)
+		return n.Kind == yaml.ScalarNode && n.Tag == "!!float" && err == nil && x != math.Trunc(x)
+	}
+	return false
 }
 
 func fillStruct(n *yaml.Node, v reflect.Value, what, path string, depth int) error {

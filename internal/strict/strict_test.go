@@ -56,6 +56,7 @@ func TestDecodeRefuses(t *testing.T) {
 	f("share: 1\nshare: 2\n", 2, "twice")
 	f("share: much\n", 1, `"much"`, "a number")
 	f("list: {name: x}\n", 1, "list")
+	f("one: {n: 5.2}\n", 1, "one.n", "5.2", "a whole number")
 	f("- a\n", 1, "a test must be keys")
 	f("one: &x {name: a, n: *x}\n", 1)
 }

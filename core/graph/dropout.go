@@ -68,8 +68,28 @@ func (c *coins[T]) factor(key uint64, i int) T {
 	return c.scale[(v-c.whole)>>63]
 }
 
-// quads writes y = x∘mask for the elements [4·lo, 4·hi).
+// quads writes y = x∘mask for the elements [4·lo, 4·hi), by the vector kernel all but the blocks that need a second draw.
 func (c *coins[T]) quads(key uint64, y, x []T, lo, hi int) {
+	to, ok := any(y).([]float32)
+	if !ok {
+		c.drawn(key, y, x, lo, hi)
+		return
+	}
+	from, end := any(x).([]float32), min(4*hi, len(y))
+	for i := 4 * lo; i < end; {
+		n := kernel.Dropout(to[i:end], from[i:end], key+uint64(i/4+1)*weyl, uint16(c.whole), float32(c.scale[0]))
+		i += n
+		rest := min(kernel.DropoutBlock, end-i)
+		if n == 0 {
+			rest = min(16*kernel.DropoutBlock, end-i)
+		}
+		c.drawn(key, y, x, i/4, (i+rest+3)/4)
+		i += rest
+	}
+}
+
+// drawn is quads without the vector kernel.
+func (c *coins[T]) drawn(key uint64, y, x []T, lo, hi int) {
 	for q := lo; q < hi; q++ {
 		bits := mix(key + uint64(q)*weyl)
 		v0, v1, v2, v3 := bits&0xffff, bits>>16&0xffff, bits>>32&0xffff, bits>>48

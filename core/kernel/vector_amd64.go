@@ -252,3 +252,10 @@ func preluGradKernel(dx, dalpha, dy, x, alpha *float32, n int) {
 	}
 	preluGradAVX512(dx, dalpha, dy, x, alpha, n)
 }
+
+func dropoutKernel(dst, x *float32, blocks int, counter uint64, bound uint16, scale float32) int {
+	if level != avx512 {
+		return 0
+	}
+	return dropoutAVX512(dst, x, blocks, counter, bound, scale)
+}

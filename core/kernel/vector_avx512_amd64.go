@@ -203,3 +203,8 @@ func addDoublesAVX512(dst *float64, x *float32, row int, vectors int)
 //
 //go:noescape
 func addDeviationsAVX512(dst *float64, mean *float64, x *float32, row int, vectors int)
+
+// dropoutAVX512 multiplies blocks of 32 elements of x by scale where their lanes are above bound and by 0 where they are below, and returns how many blocks that was: it stops at one with a lane that equals bound. counter is that of the first lane.
+//
+//go:noescape
+func dropoutAVX512(dst *float32, x *float32, blocks int, counter uint64, bound uint16, scale float32) int

@@ -4009,3 +4009,91 @@ loop:
 	JNE       loop
 	VZEROUPPER
 	RET
+
+DATA dropoutSteps<>+0(SB)/8, $0x0000000000000000
+DATA dropoutSteps<>+8(SB)/8, $0x9e3779b97f4a7c15
+DATA dropoutSteps<>+16(SB)/8, $0x3c6ef372fe94f82a
+DATA dropoutSteps<>+24(SB)/8, $0xdaa66d2c7ddf743f
+DATA dropoutSteps<>+32(SB)/8, $0x78dde6e5fd29f054
+DATA dropoutSteps<>+40(SB)/8, $0x1715609f7c746c69
+DATA dropoutSteps<>+48(SB)/8, $0xb54cda58fbbee87e
+DATA dropoutSteps<>+56(SB)/8, $0x538454127b096493
+GLOBL dropoutSteps<>(SB), RODATA|NOPTR, $64
+
+DATA dropoutStride<>+0(SB)/8, $0xf1bbcdcbfa53e0a8
+DATA dropoutStride<>+8(SB)/8, $0xf1bbcdcbfa53e0a8
+DATA dropoutStride<>+16(SB)/8, $0xf1bbcdcbfa53e0a8
+DATA dropoutStride<>+24(SB)/8, $0xf1bbcdcbfa53e0a8
+DATA dropoutStride<>+32(SB)/8, $0xf1bbcdcbfa53e0a8
+DATA dropoutStride<>+40(SB)/8, $0xf1bbcdcbfa53e0a8
+DATA dropoutStride<>+48(SB)/8, $0xf1bbcdcbfa53e0a8
+DATA dropoutStride<>+56(SB)/8, $0xf1bbcdcbfa53e0a8
+GLOBL dropoutStride<>(SB), RODATA|NOPTR, $64
+
+DATA dropoutFirst<>+0(SB)/8, $0xbf58476d1ce4e5b9
+DATA dropoutFirst<>+8(SB)/8, $0xbf58476d1ce4e5b9
+DATA dropoutFirst<>+16(SB)/8, $0xbf58476d1ce4e5b9
+DATA dropoutFirst<>+24(SB)/8, $0xbf58476d1ce4e5b9
+DATA dropoutFirst<>+32(SB)/8, $0xbf58476d1ce4e5b9
+DATA dropoutFirst<>+40(SB)/8, $0xbf58476d1ce4e5b9
+DATA dropoutFirst<>+48(SB)/8, $0xbf58476d1ce4e5b9
+DATA dropoutFirst<>+56(SB)/8, $0xbf58476d1ce4e5b9
+GLOBL dropoutFirst<>(SB), RODATA|NOPTR, $64
+
+DATA dropoutSecond<>+0(SB)/8, $0x94d049bb133111eb
+DATA dropoutSecond<>+8(SB)/8, $0x94d049bb133111eb
+DATA dropoutSecond<>+16(SB)/8, $0x94d049bb133111eb
+DATA dropoutSecond<>+24(SB)/8, $0x94d049bb133111eb
+DATA dropoutSecond<>+32(SB)/8, $0x94d049bb133111eb
+DATA dropoutSecond<>+40(SB)/8, $0x94d049bb133111eb
+DATA dropoutSecond<>+48(SB)/8, $0x94d049bb133111eb
+DATA dropoutSecond<>+56(SB)/8, $0x94d049bb133111eb
+GLOBL dropoutSecond<>(SB), RODATA|NOPTR, $64
+
+// func dropoutAVX512(dst *float32, x *float32, blocks int, counter uint64, bound uint16, scale float32) int
+// Requires: AVX, AVX512BW, AVX512DQ, AVX512F
+TEXT ·dropoutAVX512(SB), NOSPLIT, $0-48
+	MOVQ         dst+0(FP), DI
+	MOVQ         x+8(FP), SI
+	MOVQ         blocks+16(FP), CX
+	MOVQ         counter+24(FP), AX
+	MOVW         bound+32(FP), BX
+	VPBROADCASTQ AX, Z0
+	VPADDQ       dropoutSteps<>+0(SB), Z0, Z0
+	VPBROADCASTW BX, Z3
+	VBROADCASTSS scale+36(FP), Z4
+	VMOVDQU64    dropoutStride<>+0(SB), Z5
+	XORQ         DX, DX
+
+block:
+	CMPQ      DX, CX
+	JGE       done
+	VPSRLQ    $0x1e, Z0, Z1
+	VPXORQ    Z0, Z1, Z1
+	VPMULLQ   dropoutFirst<>+0(SB), Z1, Z1
+	VPSRLQ    $0x1b, Z1, Z2
+	VPXORQ    Z2, Z1, Z1
+	VPMULLQ   dropoutSecond<>+0(SB), Z1, Z1
+	VPSRLQ    $0x1f, Z1, Z2
+	VPXORQ    Z2, Z1, Z1
+	VPCMPUW   $0x00, Z3, Z1, K2
+	KORTESTD  K2, K2
+	JNE       done
+	VPCMPUW   $0x05, Z3, Z1, K2
+	KSHIFTRD  $0x10, K2, K3
+	VMOVAPS.Z Z4, K2, Z1
+	VMOVAPS.Z Z4, K3, Z2
+	VMULPS    (SI), Z1, Z1
+	VMULPS    64(SI), Z2, Z2
+	VMOVUPS   Z1, (DI)
+	VMOVUPS   Z2, 64(DI)
+	VPADDQ    Z5, Z0, Z0
+	ADDQ      $+128, SI
+	ADDQ      $+128, DI
+	INCQ      DX
+	JMP       block
+
+done:
+	VZEROUPPER
+	MOVQ DX, ret+40(FP)
+	RET

@@ -51,3 +51,7 @@ func ftrlRowsKernel(w, state, g *[]float32, n, dim int, l2, scale, inverse, base
 func expShiftKernel(*float32, *float32, int, float32) {}
 
 func preluGradKernel(dx, dalpha, dy, x, alpha *float32, n int) {}
+
+func dropoutKernel(dst, x *float32, blocks int, counter uint64, bound uint16, scale float32) int {
+	return 0
+}

@@ -71,6 +71,9 @@ func vectors(c *build.Context, s isa) {
 	w.copyRows()
 	w.sumRows()
 	doubles(c, s)
+	if s.wide {
+		dropout(c)
+	}
 }
 
 // constant lays down a value repeated over a vector, to be named in w.k.

@@ -3,6 +3,7 @@ package streaming
 import (
 	"errors"
 	"fmt"
+	"math"
 	"net"
 	"time"
 
@@ -26,6 +27,16 @@ type Config struct {
 	CheckpointEvery Duration `yaml:"checkpoint_every"`
 	// HistoryUsers bounds how many users' histories are kept; the least recently active beyond it are evicted and counted. 0: no bound.
 	HistoryUsers int `yaml:"history_users"`
+	// Tables bounds embedding tables, by the name of a table or its field; "*" is for those not named.
+	Tables map[string]TableConfig `yaml:"tables"`
+}
+
+// TableConfig bounds an embedding table; zeros are no bounds. A field's min_count is in the schema.
+type TableConfig struct {
+	// MaxRows is how many rows it may have; beyond it those go that were not touched for longest and least often.
+	MaxRows int `yaml:"max_rows"`
+	// EvictAfter is for how many steps (minibatches) a row may go untouched before it is evicted.
+	EvictAfter int64 `yaml:"evict_after"`
 }
 
 // KafkaConfig names brokers and topics; the defaults are the topic names of the wire format.
@@ -153,6 +164,10 @@ func (c *Config) complete() error {
 	}
 	wrong(k.MaxBytes < 0, "kafka.max_bytes: %d is negative", k.MaxBytes)
 	wrong(c.HistoryUsers < 0, "history_users: %d is negative", c.HistoryUsers)
+	for name, t := range c.Tables {
+		wrong(t.MaxRows < 0 || t.MaxRows == 1, "tables.%s.max_rows: %d, want 2 or more, or 0 for no bound", name, t.MaxRows)
+		wrong(t.EvictAfter < 0 || t.EvictAfter > math.MaxInt32, "tables.%s.evict_after: %d, want 0 to %d steps", name, t.EvictAfter, math.MaxInt32)
+	}
 	for name, rule := range c.Join.Labels {
 		wrong(len(rule.From) == 0, "join.labels.%s.from: at least one type of action is needed", name)
 	}

@@ -47,5 +47,8 @@ func TestParseConfigErrors(t *testing.T) {
 	f("checkpoint: x\nkafka: {brokers: [nohost]}", `"nohost" is not host:port`)
 	f("checkpoint: x\nkafka: {brokers: ['h:1'], actions: impressions}", "kafka.impressions and kafka.actions")
 	f(minimal+"history_users: -1", "history_users")
+	f(minimal+"tables: {user: {max_row: 5}}", `line 3: unknown key "max_row" in tables.user; did you mean "max_rows"?`)
+	f(minimal+"tables: {user: {max_rows: 1}}", "tables.user.max_rows: 1")
+	f(minimal+"tables: {\"*\": {evict_after: -1}}", "tables.*.evict_after: -1")
 	f("a: [", "configuration: not YAML")
 }

@@ -32,6 +32,7 @@ var commands = []func() *cobra.Command{
 	serveCommand,
 	streamCommand,
 	simulateCommand,
+	whyCommand,
 	benchCommand,
 }
 

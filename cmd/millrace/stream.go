@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/millrace/millrace/core/snapshot"
+	"github.com/millrace/millrace/core/table"
 	"github.com/millrace/millrace/features"
 	"github.com/millrace/millrace/models"
 	"github.com/millrace/millrace/serving/store"
@@ -165,7 +166,10 @@ func startLearner(o *streaming.Options, init string, lines *lineWriter) error {
 	if name == "" {
 		name = spec.Name
 	}
-	options := training.IncrementalOptions{Model: name}
+	options := training.IncrementalOptions{Model: name, Limits: map[string]table.Limits{}}
+	for of, t := range c.Tables {
+		options.Limits[of] = table.Limits{MaxRows: t.MaxRows, EvictAfter: uint32(t.EvictAfter)}
+	}
 	own, err := streaming.OpenState(c)
 	if err != nil {
 		return err

@@ -2,14 +2,15 @@ package features
 
 import (
 	"bytes"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
 	"os"
+	"sync/atomic"
 
 	"github.com/apache/arrow/go/v15/arrow"
 	"github.com/apache/arrow/go/v15/arrow/ipc"
+	"github.com/apache/arrow/go/v15/arrow/memory"
 )
 
 // ipcColumns reads chosen columns of an Arrow IPC file or stream.
@@ -23,6 +24,7 @@ type ipcColumns struct {
 	columns []int
 	rest    arrow.Record // of the record at hand, not yet served
 	options *openOptions
+	live    atomic.Int64 // bytes the library holds
 }
 
 func openIPC(path string, l *layout, o *openOptions) (_ *columnFile, err error) {
@@ -43,25 +45,24 @@ func openIPC(path string, l *layout, o *openOptions) (_ *columnFile, err error) 
 	}
 	p.size = info.Size()
 	alloc := boundedFor(o.alloc, p.size)
+	alloc.live = &p.live
 	magic := make([]byte, 8)
 	if _, err := f.ReadAt(magic, 0); err != nil && err != io.EOF {
 		return nil, fmt.Errorf("read %s: %w", path, err)
 	}
 	var schema *arrow.Schema
 	if bytes.HasPrefix(magic, ipc.Magic) {
+		// The library leaves a file's dictionaries to the garbage collector, so they are not counted against the caller's allocator.
+		alloc.Allocator = memory.NewGoAllocator()
+		if err := checkIPCFooter(f, p.size); err != nil {
+			return nil, &DataError{File: path, Reason: "not a whole Arrow file: footer: " + err.Error()}
+		}
 		if p.random, err = ipc.NewFileReader(f, ipc.WithAllocator(alloc)); err != nil {
 			return nil, &DataError{File: path, Reason: "not a whole Arrow file: " + err.Error()}
 		}
 		schema = p.random.Schema()
 	} else {
-		length := binary.LittleEndian.Uint32(magic)
-		if length == 1<<32-1 {
-			length = binary.LittleEndian.Uint32(magic[4:])
-		}
-		if int64(length) > p.size {
-			return nil, &DataError{File: path, Reason: "not an Arrow stream"}
-		}
-		if p.stream, err = ipc.NewReader(f, ipc.WithAllocator(alloc)); err != nil {
+		if p.stream, err = ipc.NewReaderFromMessageReader(&ipcMessages{r: f, left: p.size, alloc: alloc}, ipc.WithAllocator(alloc)); err != nil {
 			return nil, &DataError{File: path, Reason: "not an Arrow stream: " + err.Error()}
 		}
 		schema = p.stream.Schema()

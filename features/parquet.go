@@ -53,6 +53,9 @@ func openParquet(path string, l *layout, o *openOptions) (_ *columnFile, err err
 	if p.file, err = file.NewParquetReader(p.pages, file.WithReadProps(properties)); err != nil {
 		return nil, &DataError{File: path, Reason: "not a whole Parquet file: " + err.Error()}
 	}
+	if err := checkStoredSchema(p.file.MetaData()); err != nil {
+		return nil, &DataError{File: path, Reason: "Parquet schema: " + err.Error()}
+	}
 	reader, err := pqarrow.NewFileReader(p.file, pqarrow.ArrowReadProperties{BatchSize: int64(o.BatchRows)}, alloc)
 	if err != nil {
 		return nil, &DataError{File: path, Reason: "not a whole Parquet file: " + err.Error()}

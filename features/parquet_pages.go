@@ -1,6 +1,8 @@
 package features
 
 import (
+	"bytes"
+	"encoding/base64"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -8,6 +10,7 @@ import (
 	"math"
 	"os"
 
+	"github.com/apache/arrow/go/v15/arrow/memory"
 	"github.com/apache/arrow/go/v15/parquet"
 	"github.com/apache/arrow/go/v15/parquet/compress"
 	"github.com/apache/arrow/go/v15/parquet/file"
@@ -77,6 +80,24 @@ func (g *pageGuard) checkFooter() error {
 		return err
 	}
 	return checkFooter(b)
+}
+
+// checkStoredSchema refuses the Arrow schema that a footer may carry as the first message of a stream, where the library could not read it safely.
+func checkStoredSchema(m *metadata.FileMetaData) error {
+	text := m.KeyValueMetadata().FindValue("ARROW:schema")
+	if text == nil {
+		return nil
+	}
+	b, err := base64.StdEncoding.DecodeString(*text)
+	if len(b) == 0 || err != nil {
+		if b, err = base64.RawStdEncoding.DecodeString(*text); err != nil {
+			return err
+		}
+	}
+	messages := &ipcMessages{r: bytes.NewReader(b), left: int64(len(b)), alloc: memory.NewGoAllocator()}
+	defer messages.Release()
+	_, err = messages.Message()
+	return err
 }
 
 // add has a column's chunks checked when they are first read.

@@ -326,6 +326,8 @@ func TestSteps(t *testing.T) {
 		}
 		want(t, out+"/train.parquet", lines...)
 	}
+	f("{match: {column: k, pattern: '^(b)'}}, {time_part: {column: when, part: hour}}", "b 3 9", "~ ~ 23", "b 1.5 9")
+	f("{match: {column: k, pattern: 'b?', into: k}}, {time_part: {column: when, part: hour}}", "b 3 9", "~ ~ 23", "b 1.5 9")
 	f("{bucket: {column: x, bounds: [1.5, 2], into: x}}, {time_part: {column: when, part: hour}}", "b 2 9", "a ~ 23", "b 1 9")
 	f("{time_part: {column: when, part: weekday}}, {distinct: {columns: [k], keep: last}}", "a ~ 0", "b 1.5 2")
 	f("{filter: {column: x, above: 1.5}}, {time_part: {column: when, part: date}}", "b 3 2017-11-07")
@@ -354,6 +356,7 @@ func TestWrongRecipesAndData(t *testing.T) {
 	f("sources: {e: {file: e.csv}}\ncut: {by: order, shares: [0.5, 0.4]}", "the shares sum to 0.9")
 	f("sources: {e: {file: ../e.csv}}"+cut, "not under the data folder")
 	f("sources: {e: {file: no.csv}}"+cut, "no such file")
+	f("sources: {e: {file: e.csv}}\nsteps: [{match: {column: u, pattern: '('}}]"+cut, "match: pattern: ")
 	f("sources: {e: {file: e.csv, types: {x: integer}}}"+cut, `e.csv line 3, field "x", value "oops"`)
 	f("sources: {e: {file: e.csv}}\nsteps: [{sort: [usr]}]"+cut, `no column "usr"; did you mean "u"?`)
 	f("sources: {e: {file: e.csv}}\nsteps: [{label: {column: x, above: 1, into: y}}]"+cut, `column "x", value "oops": not a number`)

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"math"
 	"reflect"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -48,6 +49,7 @@ type Step struct {
 	Split     *Derive           `yaml:"split"`  // a text into a list
 	Bucket    *Derive           `yaml:"bucket"` // a number into how many bounds are at or below it
 	TimePart  *Derive           `yaml:"time_part"`
+	Match     *Derive           `yaml:"match"` // what a pattern finds in a text; missing where it finds nothing
 	Label     *Label            `yaml:"label"`
 	Filter    *Filter           `yaml:"filter"`
 	Distinct  *Distinct         `yaml:"distinct"`
@@ -73,6 +75,7 @@ type Derive struct {
 	Bounds    []float64 `yaml:"bounds"`    // bucket
 	Part      string    `yaml:"part"`      // time_part: hour, weekday (0 is Sunday) or date, in UTC
 	Unit      string    `yaml:"unit"`      // time_part: of the column, s or ms; default ms
+	Pattern   string    `yaml:"pattern"`   // match: a regular expression (RE2); its first group is taken, or all it matches
 }
 
 // Label makes a 0/1 column: 1 where the value is above a number or among texts; a missing value stays missing.
@@ -302,7 +305,7 @@ func (s *Step) check(sources []string) error {
 			return at(s.Line, "join: no source %q%s", j.Source, strict.Meant(j.Source, sources))
 		}
 		return among(s.Line, "join: missing", j.Missing, []string{"null", "drop", "error"})
-	case "first", "split", "bucket", "time_part":
+	case "first", "split", "bucket", "time_part", "match":
 		return s.checkDerive(kind, needs)
 	case "label":
 		l := s.Label
@@ -372,6 +375,13 @@ func (s *Step) checkDerive(kind string, needs func(string, bool) error) error {
 			}
 		}
 		return needs("bounds", len(d.Bounds) > 0)
+	case "match":
+		if err := needs("pattern", d.Pattern != ""); err != nil {
+			return err
+		}
+		if _, err := regexp.Compile(d.Pattern); err != nil {
+			return at(s.Line, "match: pattern: %v", err)
+		}
 	case "time_part":
 		if d.Unit == "" {
 			d.Unit = "ms"
@@ -385,7 +395,7 @@ func (s *Step) checkDerive(kind string, needs func(string, bool) error) error {
 }
 
 func (s *Step) derive() *Derive {
-	for _, d := range []*Derive{s.First, s.Split, s.Bucket, s.TimePart} {
+	for _, d := range []*Derive{s.First, s.Split, s.Bucket, s.TimePart, s.Match} {
 		if d != nil {
 			return d
 		}

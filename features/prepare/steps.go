@@ -27,7 +27,7 @@ func (p *pipeline) step(ctx context.Context, s *Step) error {
 		err = p.join(ctx, s.Join)
 	case "rename":
 		err = p.rename(s.Rename)
-	case "first", "split", "bucket", "time_part":
+	case "first", "split", "bucket", "time_part", "match":
 		err = p.derive(kind, s.derive())
 	case "label":
 		err = p.label(s.Label)
@@ -174,6 +174,8 @@ func (p *pipeline) derive(kind string, d *Derive) error {
 		})
 	case kind == "split":
 		out = splitText(c, d.Separator)
+	case kind == "match":
+		out, err = matchText(c, d.Pattern)
 	case kind == "bucket":
 		out, err = bucket(c, d.Bounds)
 	case kind == "time_part":

@@ -68,7 +68,7 @@ func (c *Config) Model(s *features.Schema, _ *models.Settings) (models.Model, er
 		return nil, err
 	}
 	for _, g := range groups {
-		if width := len(g.Sequence) * c.EmbeddingDim; c.NumHeads < 1 || width%c.NumHeads != 0 {
+		if width := c.width(len(g.Sequence)); c.NumHeads < 1 || width%c.NumHeads != 0 {
 			return nil, fmt.Errorf("num_heads is %d: it must divide the width of a behaviour of %v, %d", c.NumHeads, g.Sequence, width)
 		}
 	}

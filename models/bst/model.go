@@ -42,7 +42,29 @@ func (m *Model) Build(net *nn.Net, s *features.Schema) ([]*graph.Node, error) {
 	return models.Heads(net, "out", net.MLP("dnn", graph.Concat(x...), m.tower().Spec()), s), nil
 }
 
-// interest returns one row of width H = d·(sequences of the group) for the behaviours and the candidate that follows them, [B, H].
+// width returns H, what a behaviour of so many sequences is wide: their vectors and that of its place.
+func (c *Config) width(sequences int) int {
+	if c.UsePositionEmb {
+		sequences++
+	}
+	return sequences * c.EmbeddingDim
+}
+
+// sinusoids starts the vectors of places at the sines and cosines of Vaswani and others (NeurIPS 2017, section 3.5).
+func sinusoids(_ func() float64, rows, cols int, dst []float32) {
+	for place := range rows {
+		for c := range cols {
+			angle := float64(place) * math.Pow(10000, -float64(c&^1)/float64(cols))
+			if c%2 == 0 {
+				dst[place*cols+c] = float32(math.Sin(angle))
+			} else {
+				dst[place*cols+c] = float32(math.Cos(angle))
+			}
+		}
+	}
+}
+
+// interest returns one row of width H for the behaviours and the candidate that follows them, [B, H].
 func (m *Model) interest(net *nn.Net, name string, g models.BehaviourGroup, in *models.Inputs, s *features.Schema) *graph.Node {
 	var sequence []nn.EmbedField
 	var q []*graph.Node
@@ -60,7 +82,8 @@ func (m *Model) interest(net *nn.Net, name string, g models.BehaviourGroup, in *
 	k, r := net.EmbedSequence("emb", sequence, m.EmbeddingDim)
 	x, r := graph.AppendRows(k, graph.Concat(q...), r)
 	if m.UsePositionEmb {
-		x = graph.AddPositions(x, net.Param(name+"/position", longest+1, x.Cols, nn.XavierNormal()), r)
+		places := net.Param(name+"/position", longest+1, m.EmbeddingDim, sinusoids)
+		x = graph.Concat(x, graph.AddPositions(graph.Scale(graph.Slice(x, 0, m.EmbeddingDim), 0), places, r))
 	}
 	for l := range m.Layers {
 		x = m.block(net, fmt.Sprintf("%s/%d", name, l), x, r)

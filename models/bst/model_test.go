@@ -68,7 +68,7 @@ func TestGradients(t *testing.T) {
 	for _, keys := range []string{
 		"seq_pooling_type: target\nstacked_transformer_layers: 2\n",
 		"seq_pooling_type: mean\nlayer_norm: false\nattention_dropout: 0.2\n",
-		"seq_pooling_type: sum\nuse_residual: false\nnum_heads: 4\n",
+		"seq_pooling_type: sum\nuse_residual: false\nnum_heads: 4\nuse_position_emb: false\n",
 		"bst_sequence_field: [items, cats]\nbst_target_field: [item, cat]\n",
 	} {
 		modeltest.CheckGradients(t, two, "model: bst\n"+small+keys)
@@ -77,7 +77,7 @@ func TestGradients(t *testing.T) {
 
 func TestErrors(t *testing.T) {
 	modeltest.Errors(t, schema, map[string]string{
-		"model: bst\nembedding_dim: 4\nnum_heads: 3": "num_heads is 3: it must divide the width of a behaviour of [hist], 4",
+		"model: bst\nembedding_dim: 4\nnum_heads: 3": "num_heads is 3: it must divide the width of a behaviour of [hist], 8",
 		"model: bst\nseq_pooling_type: concat":       `seq_pooling_type is "concat"`,
 		"model: bst\nstacked_transformer_layers: 0":  "stacked_transformer_layers is 0",
 		"model: bst\nuse_causal_mask: true":          "use_causal_mask: only false",

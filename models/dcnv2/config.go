@@ -20,7 +20,8 @@ func init() {
 	})
 }
 
-// Config holds DCN-v2's keys of a model file beside the settings of training; the names and defaults are FuxiCTR's, but for cross_parameterization.
+// Config holds DCN-v2's keys of a model file beside the settings of training; the names and defaults are FuxiCTR's, but for
+// cross_parameterization, which it does not have, and the towers, which are empty there.
 type Config struct {
 	EmbeddingDim           int               `yaml:"embedding_dim"`
 	ModelStructure         string            `yaml:"model_structure"`        // parallel, stacked, stacked_parallel, crossnet_only

@@ -17,7 +17,7 @@ func init() {
 	})
 }
 
-// Config holds the keys of a model file beside the settings of training; the names and defaults are FuxiCTR's.
+// Config holds the keys of a model file beside the settings of training; the names and defaults are FuxiCTR's, whose default tower is empty.
 type Config struct {
 	EmbeddingDim         int               `yaml:"embedding_dim"`
 	HiddenUnits          models.Units      `yaml:"hidden_units"`

@@ -9,7 +9,7 @@ import (
 
 // BilinearPairs returns (v_f·W)∘v_g for all pairs f < g of fields, [B, fields·(fields−1)/2·d], in the order of PairDots: x [B, fields·d].
 // w holds d×d matrices one below the other: [d, d] one for all fields, [(fields−1)·d, d] one for each field that is the first of a pair, or
-// [fields·(fields−1)/2·d, d] one for each pair (FiBiNET, RecSys 2019, equations 6 to 8).
+// [fields·(fields−1)/2·d, d] one for each pair (FiBiNET, RecSys 2019: field-all, field-each, field-interaction).
 func BilinearPairs(x, w *Node, fields int) *Node {
 	d := fieldWidth("BilinearPairs", x, fields)
 	if fields < 2 {

@@ -8,7 +8,7 @@ import (
 )
 
 // PairDots returns the inner products ⟨v_f, v_g⟩ of all pairs of fields, [B, fields·(fields−1)/2], in order (0,1), (0,2), …, (1,2), …:
-// x [B, fields·d] holds the vectors v_f side by side (DLRM, 2019, section 2.1.3; FwFM, WWW 2018, equation 4).
+// x [B, fields·d] holds the vectors v_f side by side (the interaction of DLRM, 2019; without its weights that of FwFM, WWW 2018).
 func PairDots(x *Node, fields int) *Node {
 	fieldWidth("PairDots", x, fields)
 	if fields < 2 {

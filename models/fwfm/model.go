@@ -21,7 +21,7 @@ func (m *Model) Build(net *nn.Net, s *features.Schema) ([]*graph.Node, error) {
 	return logits, nil
 }
 
-// linear is one of the three linear parts of the paper (section 4.2).
+// linear is one of the three linear parts of the paper.
 func (m *Model) linear(net *nn.Net, s *features.Schema, name string, v *graph.Node) *graph.Node {
 	switch m.LinearType {
 	case "LW":

@@ -64,11 +64,26 @@ func (g *gatherJob) blocks(first, last int) {
 	}
 }
 
+// fewRows is up to how many rows a range is filled row by row: a list is not worth clearing for them.
+const fewRows = 8
+
 func (j *lookupJob) fill(lo, hi int) {
-	if j.l.Pool == nn.PoolSum || j.l.Pool == nn.PoolMean {
+	pooled := j.l.Pool == nn.PoolSum || j.l.Pool == nn.PoolMean
+	switch {
+	case pooled && hi-lo > fewRows:
 		j.pool(lo, hi)
-		return
+	case pooled:
+		j.poolFew(lo, hi)
+	case hi-lo > fewRows:
+		j.copy(lo, hi)
+	default:
+		for i := lo; i < hi; i++ {
+			copy(j.dst[i*j.stride+j.l.Col:][:j.l.Dim], j.source.Row(j.l.rows[i]))
+		}
 	}
+}
+
+func (j *lookupJob) copy(lo, hi int) {
 	var list [rowsListed][]float32
 	for ; lo < hi; lo += rowsListed {
 		idx := j.l.rows[lo:min(lo+rowsListed, hi)]
@@ -139,6 +154,19 @@ func (j *lookupJob) pool(lo, hi int) {
 		}
 	}
 	flush(hi)
+}
+
+// poolFew is pool row by row, with the same sums.
+func (j *lookupJob) poolFew(lo, hi int) {
+	for b := lo; b < hi; b++ {
+		dst := j.dst[b*j.stride+j.l.Col:][:j.l.Dim]
+		clear(dst)
+		idx := j.l.rows[j.offsets[b]:j.offsets[b+1]]
+		scale := j.l.scale(len(idx))
+		for _, k := range idx {
+			kernel.Axpy(scale, j.source.Row(k), dst)
+		}
+	}
 }
 
 // scale is what each of n rows counts for in a pooled value.

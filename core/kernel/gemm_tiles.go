@@ -23,7 +23,7 @@ const (
 	panelTiles = 2                      // row tiles of a panel of A, and column tiles that are split and multiplied side by side
 	tilePanel  = panelTiles * tileRows  // rows or columns of those
 	wholeDepth = 512                    // up to so many steps of k are one block,
-	splitDepth = 256                    // and more are blocks of so many: C is read again, but leaves room for the rows that A and B come from
+	splitDepth = 128                    // and more are blocks of so many: C is read again, but leaves room for the rows that A and B come from
 	splitCols  = 416                    // columns of a block of B
 	splitWorth = parallelWork / 8       // elements below which splitting stays on the caller's thread
 )

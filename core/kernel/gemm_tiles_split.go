@@ -46,21 +46,26 @@ func alignedBytes(x []byte) unsafe.Pointer {
 	return unsafe.Add(at, -uintptr(at)&63)
 }
 
-// splitBlock splits column tiles lo to hi of the block of op(B), two by two: a cache line and the one that comes with it.
+// splitBlock splits column tiles lo to hi of the block of op(B), in the order in which it lies in memory: step after step of k, or two column tiles
+// after two of a transposed B.
 func (g *tiled) splitBlock(r *regionTiles, lo, hi int, work *tileWork) {
+	if !g.transB {
+		splitColumns(r, lo, hi, g.b[r.p*g.ldb+r.j+lo*tileRows:], g.ldb)
+		return
+	}
+	turned := aligned(work.turned[:])
 	for t := lo; t < hi; t += panelTiles {
-		j := t * tileRows
-		cols := min(min(hi, t+panelTiles)*tileRows, r.width) - j
-		b, ldb := g.b, g.ldb
-		if g.transB {
-			b, ldb = aligned(work.turned[:]), tilePanel
-			transposeInto(b, ldb, g.b[(r.j+j)*g.ldb+r.p:], g.ldb, cols, r.depth)
-		} else {
-			b = b[r.p*ldb+r.j+j:]
-		}
-		for p := 0; p < r.depth; p += tileSteps {
-			splitRight(unsafe.Add(r.at(t), p/tileSteps*splitTile), r.steps()*splitTile, b[p*ldb:], ldb, cols, min(tileSteps, r.depth-p))
-		}
+		end := min(t+panelTiles, hi)
+		transposeInto(turned, tilePanel, g.b[(r.j+t*tileRows)*g.ldb+r.p:], g.ldb, min(end*tileRows, r.width)-t*tileRows, r.depth)
+		splitColumns(r, t, end, turned, tilePanel)
+	}
+}
+
+// splitColumns splits column tiles lo to hi of the block, whose columns lie from b on.
+func splitColumns(r *regionTiles, lo, hi int, b []float32, ldb int) {
+	cols := min(hi*tileRows, r.width) - lo*tileRows
+	for p := 0; p < r.depth; p += tileSteps {
+		splitRight(unsafe.Add(r.at(lo), p/tileSteps*splitTile), r.steps()*splitTile, b[p*ldb:], ldb, cols, min(tileSteps, r.depth-p))
 	}
 }
 

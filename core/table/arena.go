@@ -19,7 +19,8 @@ const (
 	firstBlock = 64 << 10
 	// lastBlock bounds how much address space is asked for at a time: ten gigabytes are a couple of hundred mappings.
 	lastBlock = 64 << 20
-	// hugeBlock is the least block for which huge pages are asked: below it they could cost more memory than the table has.
+	// hugeBlock is the least block for which huge pages are asked, once it is full: the system then joins its pages in the background. Asked for beforehand they are
+	// made when a page is first written to, which was measured at 4 ms for a page where memory is fragmented, five times the time that small ones take.
 	hugeBlock = 32 << 20
 	lineBytes = 64
 )
@@ -29,9 +30,12 @@ func (a *arena) alloc(n int) (unsafe.Pointer, error) {
 	n = roundUp(n, lineBytes)
 	if n > len(a.free) {
 		size := roundUp(max(n, min(max(int(a.mapped/2), firstBlock), lastBlock)), os.Getpagesize())
-		b, err := mapMemory(size, size >= hugeBlock)
+		b, err := mapMemory(size)
 		if err != nil {
 			return nil, fmt.Errorf("get %d bytes for a table that has %d: %w", size, a.mapped, err)
+		}
+		if k := len(a.blocks); k > 0 && len(a.blocks[k-1]) >= hugeBlock {
+			preferHugePages(a.blocks[k-1])
 		}
 		a.blocks, a.free, a.mapped = append(a.blocks, b), b, a.mapped+int64(len(b))
 	}

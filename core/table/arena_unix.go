@@ -2,17 +2,11 @@
 
 package table
 
-import (
-	"golang.org/x/sys/unix"
-)
+import "golang.org/x/sys/unix"
 
 // mapMemory returns n bytes of zeros from the system, a multiple of a page.
-func mapMemory(n int, huge bool) ([]byte, error) {
-	b, err := unix.Mmap(-1, 0, n, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_ANON|unix.MAP_PRIVATE)
-	if err == nil && huge {
-		preferHugePages(b)
-	}
-	return b, err
+func mapMemory(n int) ([]byte, error) {
+	return unix.Mmap(-1, 0, n, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_ANON|unix.MAP_PRIVATE)
 }
 
 // unmapMemory gives memory of mapMemory back. It fails for other memory alone.

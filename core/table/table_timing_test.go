@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"testing"
+	"time"
 )
 
 // BenchmarkResolve looks up batches of ids that are all present, in random order, beside a Go map of the same ids.
@@ -82,4 +83,69 @@ func BenchmarkAdmit(b *testing.B) {
 		b.ReportMetric(float64(table.Bytes())/float64(table.Len()), "B/row")
 	}
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/1e6, "ns/id")
+}
+
+// BenchmarkMaintain keeps a table of a million rows at its bound while ids come that it has not got, and reports the slowest call of Maintain.
+func BenchmarkMaintain(b *testing.B) {
+	b.ReportAllocs()
+	const rows = 1_000_000
+	table := newTable(b, "x", Options{Dim: 16, State: 32, Limits: Limits{MaxRows: rows, EvictAfter: 20_000}})
+	rng := rand.New(rand.NewPCG(1, 2))
+	step := uint32(0)
+	next := func() time.Duration {
+		step++
+		start := time.Now()
+		table.Maintain(step)
+		spent := time.Since(start)
+		for range 200 {
+			if s := table.Admit(rng.Uint64() | 1); s != 0 {
+				table.Touch(s)
+			}
+		}
+		return spent
+	}
+	for table.Rows() < rows*9/10 {
+		next()
+	}
+	evicted := table.Evicted(EvictedBySize) + table.Evicted(EvictedByAge)
+	var slowest, all time.Duration
+	for b.Loop() {
+		spent := next()
+		slowest, all = max(slowest, spent), all+spent
+	}
+	evicted = table.Evicted(EvictedBySize) + table.Evicted(EvictedByAge) - evicted
+	b.ReportMetric(float64(slowest.Microseconds()), "slowest-µs")
+	b.ReportMetric(float64(all.Microseconds())/float64(b.N), "maintain-µs")
+	b.ReportMetric(float64(evicted)/float64(b.N), "evicted/step")
+}
+
+// BenchmarkSketch counts ids of which most are new.
+func BenchmarkSketch(b *testing.B) {
+	b.ReportAllocs()
+	s, rng := NewSketch(), rand.New(rand.NewPCG(1, 2))
+	for b.Loop() {
+		s.Add(rng.Uint64())
+	}
+}
+
+// BenchmarkExport encodes rows of 16 floats.
+func BenchmarkExport(b *testing.B) {
+	row := make([]float32, 16)
+	for i := range row {
+		row[i] = float32(i) * 0.01
+	}
+	b.Run("half", func(b *testing.B) {
+		b.ReportAllocs()
+		var dst []uint16
+		for b.Loop() {
+			dst = AppendHalf(dst[:0], row)
+		}
+	})
+	b.Run("int8", func(b *testing.B) {
+		b.ReportAllocs()
+		var dst []int8
+		for b.Loop() {
+			dst, _ = AppendInt8(dst[:0], row)
+		}
+	})
 }

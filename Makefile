@@ -37,10 +37,13 @@ bench/peers/.venv/installed: bench/peers/requirements.txt
 	bench/peers/.venv/bin/pip install --no-cache-dir -r bench/peers/requirements.txt
 	touch $@
 
-bench-peers: peers  ## products and training steps beside PyTorch and ONNX Runtime, taking turns; KERNELFLAGS and STEPFLAGS go to the two scripts
+bench-peers: peers  ## products, steps, requests and epochs beside PyTorch, ONNX Runtime and FuxiCTR, taking turns; KERNELFLAGS and STEPFLAGS go to kernel.py and mlp_step.py
 	$(GO) build -o millrace ./cmd/millrace
 	bench/peers/.venv/bin/python bench/peers/kernel.py $(KERNELFLAGS)
 	bench/peers/.venv/bin/python bench/peers/mlp_step.py $(STEPFLAGS)
+	bench/peers/.venv/bin/python bench/peers/din_score.py
+	bench/peers/.venv/bin/python bench/peers/din.py
+	bench/peers/.venv/bin/python bench/peers/frappe_epoch.py
 
 demo:  ## the whole river in one process, with a live page
 	$(GO) run ./cmd/millrace demo

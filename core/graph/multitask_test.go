@@ -14,7 +14,9 @@ func TestSegmentAttentionGradient(t *testing.T) {
 }
 
 func TestAddPositionsGradient(t *testing.T) {
-	forRagged(t, func(b *bench, r *Ragged, _, rows int) { b.check(AddPositions(b.input(rows, 3), b.param(2, 3), r), rows) })
+	forRagged(t, func(b *bench, r *Ragged, _, rows int) {
+		b.check(AddPositions(b.input(rows, 3), b.param(2, 3), r), rows)
+	})
 }
 
 func TestMixtureGradient(t *testing.T) {

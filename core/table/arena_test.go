@@ -41,8 +41,23 @@ func TestSmallTablesAreSmall(t *testing.T) {
 
 // TestBytesPerRow: at 16 floats with Adam's state a row takes 240 bytes at most, index, age and count included, at any number of rows; the ledger's ring aside.
 func TestBytesPerRow(t *testing.T) {
+	for _, rows := range []int{30_000, 50_000, 65_000, 100_000} {
+		x, err := newIndex(&arena{}, rows)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := range rows {
+			if err := x.insert(uint64(i+1), uint32(i+1)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if n := float64(x.bytes()) / float64(rows); n > 26 {
+			t.Errorf("an index made for %d rows takes %.1f bytes a row", rows, n)
+		}
+		x.mem.release()
+	}
 	table := newTable(t, "x", Options{Dim: 16, State: 32, Track: true})
-	for id := uint64(1); id < 150_000; id++ {
+	for id := uint64(1); id < 100_000; id++ {
 		table.Admit(id)
 		if n := float64(table.Bytes()-table.life.ledger.bytes()) / float64(table.Len()); id > 10_000 && id%1000 == 0 && n > 240 {
 			t.Fatalf("%.1f bytes a row at %d rows", n, table.Len())

@@ -64,11 +64,11 @@ func (m *segment) pointer() unsafe.Pointer {
 
 func newIndex(mem *arena, rows int) (*index, error) {
 	depth := 0
-	for rows>>depth > fullSegments*6/10 && depth < maxDepth {
+	for rows>>depth > fullSegments*115/100 && depth < maxDepth { // even the emptiest would split
 		depth++
 	}
 	buckets := 1
-	for buckets < maxBuckets && buckets*bucketIDs*6/10 < rows {
+	for buckets < maxBuckets && buckets*bucketIDs*85/100 < rows {
 		buckets *= 2
 	}
 	x := &index{mem: mem, meta: make([]*segment, 1<<depth)}

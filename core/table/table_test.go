@@ -49,7 +49,11 @@ func TestUnmix(t *testing.T) {
 }
 
 func TestAgainstMap(t *testing.T) {
-	for seed := range uint64(4) {
+	seeds := uint64(4)
+	if testing.Short() {
+		seeds = 2
+	}
+	for seed := range seeds {
 		rng := rand.New(rand.NewPCG(seed, 9))
 		table := newTable(t, "item", Options{Dim: 3, State: 6, Seed: 1, InitStd: 0.1})
 		type row struct {
@@ -107,7 +111,7 @@ func TestCollidingHashes(t *testing.T) {
 	table := newTable(t, "x", Options{Dim: 1})
 	n := uint64(12 * fullSegments)
 	if testing.Short() {
-		n = 4 * fullSegments
+		n = 2 * fullSegments
 	}
 	for i := range n {
 		table.Admit(unmix(0xffff_ffff_0000_0000 | i<<8))

@@ -89,8 +89,8 @@ Keys of --json, a table size an object in "tables":
 	}
 	c.Flags().StringSliceVar(&sizes, "rows", []string{"1e4", "1e5", "1e6", "1e7", "5e7"}, "numbers of rows to measure at")
 	c.Flags().IntVar(&dim, "dim", dim, "floats a row")
-	c.Flags().IntVar(&f.repeat, "repeat", 7, "repetitions, of which the fastest counts")
-	c.Flags().DurationVar(&f.minTime, "min-time", 100*time.Millisecond, "least duration of a repetition")
+	c.Flags().IntVar(&f.repeat, "repeat", 40, "repetitions, of which the fastest counts")
+	c.Flags().DurationVar(&f.minTime, "min-time", 5*time.Millisecond, "least duration of a repetition, short so that some fall between a busy machine's interruptions")
 	c.Flags().BoolVar(&f.json, "json", false, "print the figures as one JSON object on the last line")
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		if err := f.check(); err != nil {

@@ -28,8 +28,8 @@ func (l Limits) check() error {
 }
 
 const (
-	// evictions and looks bound what one call of Maintain does: measured at 0.7 µs an eviction, under a millisecond. More new ids a step than that find a full
-	// table full.
+	// evictions and looks bound what one call of Maintain does. An eviction takes 1 to 2 µs where rows lie apart in memory (BenchmarkMaintain), so a step waits two
+	// milliseconds at most. More new ids a step than that find a full table full.
 	evictions = 1024
 	looks     = 1 << 12
 	// sample is of how many neighbouring rows the one that goes first is evicted.

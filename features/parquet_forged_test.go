@@ -97,6 +97,8 @@ func TestForgedPages(t *testing.T) {
 			repeated = append(repeated, 0x02, 0x00, 0x10, 'x') // 128 KiB of x
 		}
 		f("zstd that repeats a byte", text, zstd, "zstd of 1179648 bytes", data(kind, 15, 3, 0, append(repeated, 1, 0, 0)))
+		f("zstd of one block for more", text, zstd, "1 blocks for 1000000", data(kind, 1e6, 3, 0, []byte{0x28, 0xb5, 0x2f, 0xfd, 0x00, 0x00, 0x05, 0, 0}))
+		f("gzip for more", text, gzip, "for 1000000", data(kind, 1e6, 3, 0, pack(gzip, plain)))
 		f("zstd cut", text, zstd, "too early", data(kind, 15, 3, 0, repeated))
 
 		f("delta", long, none, "", data(kind, 5, 3, deltaBinaryPacked, deltaHead(128, 4, 0, 0)))

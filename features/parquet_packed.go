@@ -9,10 +9,13 @@ import (
 	"github.com/klauspost/compress/zstd"
 )
 
-// zstdBlock is the most bytes a compressed block of Zstandard unfolds to.
-const zstdBlock = 128 << 10
+// zstdBlock is the most bytes a compressed block of Zstandard unfolds to, deflateRatio the most a byte of gzip does.
+const (
+	zstdBlock    = 128 << 10
+	deflateRatio = 1032
+)
 
-// checkPacked refuses n compressed bytes whose own header promises other than want bytes, or that could unfold to more than most: these codecs allocate by it. The others stop at want.
+// checkPacked refuses n compressed bytes that cannot unfold to want bytes, or to more than most: the library allocates by the one, some codecs by the other.
 func (w *window) checkPacked(codec compress.Compression, at, n, want, most int64) error {
 	if n == 0 {
 		return nil
@@ -25,6 +28,10 @@ func (w *window) checkPacked(codec compress.Compression, at, n, want, most int64
 		}
 		if size, k := binary.Uvarint(b); k <= 0 || size != uint64(want) {
 			return fmt.Errorf("snappy of %d bytes for %d", size, want)
+		}
+	case compress.Codecs.Gzip:
+		if want > n*deflateRatio {
+			return fmt.Errorf("gzip of %d bytes for %d", n, want)
 		}
 	case compress.Codecs.Zstd:
 		return w.checkZstd(at, at+n, want, most)
@@ -85,7 +92,7 @@ func (w *window) checkZstd(at, end, want, most int64) error {
 			at += 4
 		}
 	}
-	if stored > want || packed*zstdBlock > most {
+	if stored > want || stored+packed*zstdBlock < want || packed*zstdBlock > most {
 		return fmt.Errorf("zstd of %d bytes and %d blocks for %d", stored, packed, want)
 	}
 	return nil

@@ -19,8 +19,8 @@ const (
 	firstBlock = 64 << 10
 	// lastBlock bounds how much address space is asked for at a time: ten gigabytes are a couple of hundred mappings.
 	lastBlock = 64 << 20
-	// hugeBlock is the least block for which huge pages are asked, once it is full: the system then joins its pages in the background. Asked for beforehand they are
-	// made when a page is first written to, which was measured at 4 ms for a page where memory is fragmented, five times the time that small ones take.
+	// hugeBlock is the least block for which huge pages are asked, before it is written to. At 5e7 rows that was measured (bench table) at 10.0 million look-ups a second
+	// against 6.6 where the system joined small pages later, with as many inserts; a page costs its 2 MB of zeros when it is first written to, more where memory is fragmented.
 	hugeBlock = 32 << 20
 	lineBytes = 64
 )
@@ -34,8 +34,8 @@ func (a *arena) alloc(n int) (unsafe.Pointer, error) {
 		if err != nil {
 			return nil, fmt.Errorf("get %d bytes for a table that has %d: %w", size, a.mapped, err)
 		}
-		if k := len(a.blocks); k > 0 && len(a.blocks[k-1]) >= hugeBlock {
-			preferHugePages(a.blocks[k-1])
+		if size >= hugeBlock {
+			preferHugePages(b)
 		}
 		a.blocks, a.free, a.mapped = append(a.blocks, b), b, a.mapped+int64(len(b))
 	}

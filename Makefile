@@ -43,7 +43,7 @@ bench-peers: peers  ## products, steps, requests and epochs beside PyTorch, ONNX
 	bench/peers/.venv/bin/python bench/peers/mlp_step.py $(STEPFLAGS)
 	bench/peers/.venv/bin/python bench/peers/din_score.py
 	bench/peers/.venv/bin/python bench/peers/din.py
-	bench/peers/.venv/bin/python bench/peers/frappe_epoch.py
+	bench/peers/.venv/bin/python bench/peers/frappe_epoch.py --data $${MILLRACE_DATA:-../shared/data}/frappe
 
 demo:  ## the whole river in one process, with a live page
 	$(GO) run ./cmd/millrace demo

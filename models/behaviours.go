@@ -123,3 +123,20 @@ func (u *BehaviourGroup) check(s *features.Schema, model string) error {
 	}
 	return fmt.Errorf("the sequences %s have no counterpart in the candidate: let one share a field's ids, or name %s_target_field", strings.Join(u.Sequence, ", "), model)
 }
+
+// Ungrouped lists the schema's fields that are in no group's sequences.
+func Ungrouped(s *features.Schema, groups []BehaviourGroup) []features.Field {
+	grouped := map[string]bool{}
+	for _, g := range groups {
+		for _, f := range g.Sequence {
+			grouped[f] = true
+		}
+	}
+	var fields []features.Field
+	for _, f := range s.Fields {
+		if !grouped[f.Name] {
+			fields = append(fields, f)
+		}
+	}
+	return fields
+}

@@ -18,19 +18,7 @@ type Model struct {
 
 // Build adds the fields' vectors, a transformer for each group of sequences, and the tower over all of them.
 func (m *Model) Build(net *nn.Net, s *features.Schema) ([]*graph.Node, error) {
-	attended := map[string]bool{}
-	for _, g := range m.groups {
-		for _, f := range g.Sequence {
-			attended[f] = true
-		}
-	}
-	var fields []features.Field
-	for _, f := range s.Fields {
-		if !attended[f.Name] {
-			fields = append(fields, f)
-		}
-	}
-	in := models.NewInputs(net, fields, models.InputsOptions{Prefix: "emb", Dim: m.EmbeddingDim, Lists: nn.PoolMean})
+	in := models.NewInputs(net, models.Ungrouped(s, m.groups), models.InputsOptions{Prefix: "emb", Dim: m.EmbeddingDim, Lists: nn.PoolMean})
 	x := []*graph.Node{in.Node}
 	for i, g := range m.groups {
 		name := "transformer"

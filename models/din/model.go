@@ -18,19 +18,7 @@ type Model struct {
 
 // Build adds the fields' vectors, one attention unit for each group of sequences, and the tower over all of them.
 func (m *Model) Build(net *nn.Net, s *features.Schema) ([]*graph.Node, error) {
-	attended := map[string]bool{}
-	for _, u := range m.units {
-		for _, f := range u.Sequence {
-			attended[f] = true
-		}
-	}
-	var fields []features.Field
-	for _, f := range s.Fields {
-		if !attended[f.Name] {
-			fields = append(fields, f)
-		}
-	}
-	in := models.NewInputs(net, fields, models.InputsOptions{Prefix: "emb", Dim: m.EmbeddingDim, Lists: nn.PoolMean})
+	in := models.NewInputs(net, models.Ungrouped(s, m.units), models.InputsOptions{Prefix: "emb", Dim: m.EmbeddingDim, Lists: nn.PoolMean})
 	x := []*graph.Node{in.Node}
 	for i, u := range m.units {
 		name := "attention"

@@ -18,19 +18,7 @@ type Model struct {
 
 // Build adds the fields' vectors, the interest of each pair of a task and a behaviour type, each task's refinement, and the head.
 func (m *Model) Build(net *nn.Net, s *features.Schema) ([]*graph.Node, error) {
-	inSequence := map[string]bool{}
-	for _, t := range m.types {
-		for _, f := range t.Sequence {
-			inSequence[f] = true
-		}
-	}
-	var fields []features.Field
-	for _, f := range s.Fields {
-		if !inSequence[f.Name] {
-			fields = append(fields, f)
-		}
-	}
-	in := models.NewInputs(net, fields, models.InputsOptions{Prefix: "emb", Dim: m.EmbeddingDim, Lists: nn.PoolMean})
+	in := models.NewInputs(net, models.Ungrouped(s, m.types), models.InputsOptions{Prefix: "emb", Dim: m.EmbeddingDim, Lists: nn.PoolMean})
 
 	v := make([][]*graph.Node, len(s.Labels)) // [task][behaviour type]
 	t := m.newTransformer(net, s)

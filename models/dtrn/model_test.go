@@ -7,7 +7,6 @@ import (
 	"testing"
 
 	"github.com/millrace/millrace/features"
-	"github.com/millrace/millrace/models"
 	_ "github.com/millrace/millrace/models/dtrn"
 	"github.com/millrace/millrace/models/modeltest"
 	_ "github.com/millrace/millrace/models/multitask"
@@ -43,22 +42,10 @@ func TestGradients(t *testing.T) {
 // scores returns the logits of every label.
 func scores(f *modeltest.Fixture) [][]float64 {
 	f.T.Helper()
-	w, err := f.Program.NewWeights("test", f.Dense)
-	if err != nil {
-		f.T.Fatal(err)
-	}
-	s, err := f.Program.NewScorer()
-	if err != nil {
-		f.T.Fatal(err)
-	}
-	got, err := s.Score(f.Batch, w, models.TableRows(f.Tables), nil)
-	if err != nil {
-		f.T.Fatal(err)
-	}
-	out := make([][]float64, len(got))
-	for i := range got {
-		for _, p := range got[i] {
-			out[i] = append(out[i], math.Log(float64(p)/(1-float64(p))))
+	out := f.Scores()
+	for _, label := range out {
+		for i, p := range label {
+			label[i] = math.Log(p / (1 - p))
 		}
 	}
 	return out

@@ -86,6 +86,30 @@ func (f *Fixture) Logits() []float64 {
 	return z
 }
 
+// Scores returns the probabilities of every label, [label][row].
+func (f *Fixture) Scores() [][]float64 {
+	f.T.Helper()
+	w, err := f.Program.NewWeights("test", f.Dense)
+	if err != nil {
+		f.T.Fatal(err)
+	}
+	s, err := f.Program.NewScorer()
+	if err != nil {
+		f.T.Fatal(err)
+	}
+	got, err := s.Score(f.Batch, w, models.TableRows(f.Tables), nil)
+	if err != nil {
+		f.T.Fatal(err)
+	}
+	out := make([][]float64, len(got))
+	for i := range got {
+		for _, p := range got[i] {
+			out[i] = append(out[i], float64(p))
+		}
+	}
+	return out
+}
+
 // Near compares logits row by row; 1e-4 relative is what a float32 score near 0 or 1 leaves of its logit.
 func Near(t testing.TB, got, want []float64) {
 	t.Helper()

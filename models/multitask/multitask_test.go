@@ -5,7 +5,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/millrace/millrace/models"
 	"github.com/millrace/millrace/models/modeltest"
 	_ "github.com/millrace/millrace/models/multitask"
 )
@@ -33,30 +32,6 @@ func TestGradients(t *testing.T) {
 	} {
 		modeltest.CheckGradients(t, schema, m)
 	}
-}
-
-// scores returns the probabilities of all labels, in float64.
-func scores(f *modeltest.Fixture) [][]float64 {
-	f.T.Helper()
-	w, err := f.Program.NewWeights("test", f.Dense)
-	if err != nil {
-		f.T.Fatal(err)
-	}
-	s, err := f.Program.NewScorer()
-	if err != nil {
-		f.T.Fatal(err)
-	}
-	got, err := s.Score(f.Batch, w, models.TableRows(f.Tables), nil)
-	if err != nil {
-		f.T.Fatal(err)
-	}
-	out := make([][]float64, len(got))
-	for i := range got {
-		for _, p := range got[i] {
-			out[i] = append(out[i], float64(p))
-		}
-	}
-	return out
 }
 
 func near(t *testing.T, what string, got, want []float64) {
@@ -95,7 +70,7 @@ func TestMixturesOfEqualExpertsAreASharedBottom(t *testing.T) {
 		}
 		copyTo(g, want, "tower/", "tower/")
 		copyTo(g, want, "emb/", "emb/")
-		a, b := scores(g), scores(want)
+		a, b := g.Scores(), want.Scores()
 		near(t, model+" click", a[0], b[0])
 		near(t, model+" buy", a[1], b[1])
 	}
@@ -107,9 +82,9 @@ func TestMixturesOfEqualExpertsAreASharedBottom(t *testing.T) {
 // The gate of one task does not move the other's scores.
 func TestGatesAreTheTasksOwn(t *testing.T) {
 	g := modeltest.NewFixture(t, schema, mmoe)
-	before := scores(g)
+	before := g.Scores()
 	g.Set("gate/buy/out/weight", func(i int) float32 { return float32(i%5) - 2 })
-	after := scores(g)
+	after := g.Scores()
 	near(t, "click", after[0], before[0])
 	if math.Abs(after[1][0]-before[1][0]) < 1e-6 {
 		t.Errorf("buy is %g after its gate changed", after[1][0])
@@ -122,9 +97,9 @@ func TestESMMMultiplies(t *testing.T) {
 		one := modeltest.NewFixture(t, strings.Replace(schema, "[{name: click}, {name: buy}]", "[{name: y}]", 1), "model: SharedBottom\nembedding_dim: 4\nbottom_hidden_units: []\ntower_hidden_units: [5]\n")
 		copyTo(one, g, "tower/", "tower/"+label+"/")
 		copyTo(one, g, "emb/", "emb/")
-		return scores(one)[0]
+		return one.Scores()[0]
 	}
-	click, conversion, got := single("click"), single("buy"), scores(g)
+	click, conversion, got := single("click"), single("buy"), g.Scores()
 	near(t, "pCTR", got[0], click)
 	for i := range click {
 		click[i] *= conversion[i]

@@ -6,6 +6,8 @@ import (
 
 	"gopkg.in/yaml.v3"
 
+	"github.com/millrace/millrace/core/graph"
+	"github.com/millrace/millrace/core/nn"
 	"github.com/millrace/millrace/features"
 )
 
@@ -139,4 +141,30 @@ func Ungrouped(s *features.Schema, groups []BehaviourGroup) []features.Field {
 		}
 	}
 	return fields
+}
+
+// Inputs adds the group's behaviours k [T, H], ragged, and the candidate's q [B, H] beside which they are seen, H = dim·(sequences of the group). A sequence without a field of the
+// candidate has a learned vector there, name/candidate/<sequence>.
+func (u *BehaviourGroup) Inputs(net *nn.Net, s *features.Schema, in *Inputs, name string, dim int) (k *graph.Node, r *graph.Ragged, q *graph.Node) {
+	var sequence []nn.EmbedField
+	var candidate []*graph.Node
+	for i, f := range u.Sequence {
+		sequence = append(sequence, EmbedField(&s.Fields[s.Field(f)], nn.PoolRagged, false))
+		if t := u.Target[i]; t != "" {
+			candidate = append(candidate, in.Field(t))
+		} else {
+			candidate = append(candidate, graph.Repeat(net.Param(name+"/candidate/"+f, 1, dim, nn.Normal(1e-4)), in.Node))
+		}
+	}
+	k, r = net.EmbedSequence("emb", sequence, dim)
+	return k, r, graph.Concat(candidate...)
+}
+
+// Longest is how many behaviours of the group a row has at most.
+func (u *BehaviourGroup) Longest(s *features.Schema) int {
+	n := 1
+	for _, f := range u.Sequence {
+		n = max(n, s.Fields[s.Field(f)].Max)
+	}
+	return n
 }

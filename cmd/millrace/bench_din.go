@@ -14,11 +14,7 @@ const (
 
 // makeDINStep builds the model of bench score and goes round over batches of uniform ids.
 func makeDINStep(rows int) (func() error, error) {
-	program, err := benchProgram(dinSchema, dinModel)
-	if err != nil {
-		return nil, err
-	}
-	trainer, err := program.NewTrainer(benchVocabulary(program, func(v string) int { return dinSizes[v] }), false)
+	_, trainer, err := dinTrainer()
 	if err != nil {
 		return nil, err
 	}

@@ -94,13 +94,19 @@ func benchScoreCommand() *cobra.Command {
 	return c
 }
 
-func benchScore(ctx context.Context, f *benchFlags, write string) (*scoreFigures, error) {
-	defer kernel.SetThreads(0)
+// dinTrainer makes the model and its tables with all their ids.
+func dinTrainer() (*models.Program, *models.Trainer, error) {
 	program, err := benchProgram(dinSchema, dinModel)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	trainer, err := program.NewTrainer(benchVocabulary(program, func(v string) int { return dinSizes[v] }), false)
+	return program, trainer, err
+}
+
+func benchScore(ctx context.Context, f *benchFlags, write string) (*scoreFigures, error) {
+	defer kernel.SetThreads(0)
+	program, trainer, err := dinTrainer()
 	if err != nil {
 		return nil, err
 	}

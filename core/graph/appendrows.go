@@ -138,11 +138,8 @@ func (o segmentPoolOp) String() string {
 
 func (o segmentPoolOp) rows(e *env, in []*Tensor, out []int) error {
 	s := e.segments(o.r)
-	if err := s.fits(nil, in[0]); err != nil {
-		return err
-	}
 	out[0] = len(s.offsets()) - 1
-	return nil
+	return s.fitsOnce(in[0])
 }
 
 func (segmentPoolOp) differentiable(int) []bool { return all(1) }
@@ -184,6 +181,11 @@ func segmentPool[T kernel.Float](s *segments, kind Pooling) runner {
 	}
 	return func(in, out []*Tensor) {
 		x, y, offsets, cols = data[T](in[0]), data[T](out[0]), s.offsets(), in[0].Cols
+		if s.shared { // what one segment has stands for all
+			part(0, 1)
+			fillRows(y, y[:cols])
+			return
+		}
 		kernel.Parallel(out[0].Rows, segmentGrain(out[0].Rows, len(x)), part)
 	}
 }

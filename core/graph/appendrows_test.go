@@ -61,3 +61,30 @@ func TestAppendRowsGradients(t *testing.T) {
 		forRagged(t, func(b *bench, r *Ragged, batch, rows int) { b.check(SegmentPool(b.input(rows, 3), r, kind), batch) })
 	}
 }
+
+// One segment that all rows share is pooled as its copies are.
+func TestSegmentPoolOfSharedRows(t *testing.T) {
+	for _, kind := range []Pooling{PoolLast, PoolMean, PoolSum} {
+		for _, length := range []int{0, 1, 4} {
+			b := newBench(t)
+			x, r := b.input(length, 3), &Ragged{}
+			y := SegmentPool(x, r, kind)
+			p, err := b.g.Compile(y)
+			if err != nil {
+				t.Fatal(err)
+			}
+			b.bind(p)
+			p.BindShared(r, 2, length)
+			if err := p.Run(); err != nil {
+				t.Fatal(err)
+			}
+			got := append([]float64{}, p.Value(y).F64...)
+			p.BindOffsets(r, []int32{0, int32(length)})
+			if err := p.Run(); err != nil {
+				t.Fatal(err)
+			}
+			one := p.Value(y).F64
+			near(t, "shared", got, append(append([]float64{}, one...), one...), 0)
+		}
+	}
+}

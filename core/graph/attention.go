@@ -141,17 +141,22 @@ func (a *sharedAttention[T]) candidates(from, to int) {
 		folded := a.folded[i*(h+1)*cols : (i+1)*(h+1)*cols]
 		lo, hi := chunk(i, a.parts, a.batch)
 		for b := lo; b < hi; b++ {
-			copy(folded, a.forK)
-			copy(folded[h*cols:], a.first[b*cols:(b+1)*cols])
-			for c, v := range a.q[b*h : (b+1)*h] {
-				kernel.Axpy(v, a.wp[c*cols:(c+1)*cols], folded[c*cols:(c+1)*cols])
-			}
+			foldCandidate(folded, a.forK, a.first[b*cols:(b+1)*cols], a.q[b*h:(b+1)*h], a.wp)
 			y := a.y[b*length*cols : (b+1)*length*cols]
 			kernel.Gemm(false, false, length, cols, h+1, a.ones, h+1, folded, cols, false, y, cols)
 			if a.act != Identity {
 				activate(a.act, y, y)
 			}
 		}
+	}
+}
+
+// foldCandidate writes the layer of one candidate q [H], [forK + diag(q)·Wp; first]: [H+1, out].
+func foldCandidate[T kernel.Float](dst, forK, first, q, wp []T) {
+	cols := len(first)
+	copy(dst[copy(dst, forK):], first)
+	for c, v := range q {
+		kernel.Axpy(v, wp[c*cols:(c+1)*cols], dst[c*cols:(c+1)*cols])
 	}
 }
 

@@ -208,7 +208,8 @@ func (u *attentionUnit[T]) candidate(x *unitScratch[T], b int) {
 			x.keys[t*(h+1)+h] = 1
 		}
 	}
-	u.fold(x.folded, b)
+	c0 := u.widths[0]
+	foldCandidate(x.folded, u.forK, u.first[b*c0:(b+1)*c0], u.q[b*h:(b+1)*h], u.wp)
 	y, next, l := x.x, x.y, &u.layer[0]
 	kernel.Gemm(false, false, length, l.cols, h+1, x.keys, h+1, x.folded, l.cols, false, y, l.stride)
 	u.activate(0, y, length)
@@ -236,16 +237,6 @@ func (u *attentionUnit[T]) activate(i int, y []T, length int) {
 	}
 	for at := u.widths[i]; at < length*l.stride; at += l.stride {
 		y[at] = 1
-	}
-}
-
-// fold writes candidate b's first layer.
-func (u *attentionUnit[T]) fold(dst []T, b int) {
-	h, c := u.h, u.widths[0]
-	copy(dst, u.forK)
-	copy(dst[h*c:], u.first[b*c:(b+1)*c])
-	for i, v := range u.q[b*h : (b+1)*h] {
-		kernel.Axpy(v, u.wp[i*c:(i+1)*c], dst[i*c:(i+1)*c])
 	}
 }
 

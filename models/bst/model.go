@@ -54,23 +54,10 @@ func sinusoids(_ func() float64, rows, cols int, dst []float32) {
 
 // interest returns one row of width H for the behaviours and the candidate that follows them, [B, H].
 func (m *Model) interest(net *nn.Net, name string, g models.BehaviourGroup, in *models.Inputs, s *features.Schema) *graph.Node {
-	var sequence []nn.EmbedField
-	var q []*graph.Node
-	longest := 1
-	for i, f := range g.Sequence {
-		field := &s.Fields[s.Field(f)]
-		longest = max(longest, field.Max)
-		sequence = append(sequence, models.EmbedField(field, nn.PoolRagged, false))
-		if t := g.Target[i]; t != "" {
-			q = append(q, in.Field(t))
-		} else {
-			q = append(q, graph.Repeat(net.Param(name+"/candidate/"+f, 1, m.EmbeddingDim, nn.Normal(1e-4)), in.Node))
-		}
-	}
-	k, r := net.EmbedSequence("emb", sequence, m.EmbeddingDim)
-	x, r := graph.AppendRows(k, graph.Concat(q...), r)
+	k, r, q := g.Inputs(net, s, in, name, m.EmbeddingDim)
+	x, r := graph.AppendRows(k, q, r)
 	if m.UsePositionEmb {
-		places := net.Param(name+"/position", longest+1, m.EmbeddingDim, sinusoids)
+		places := net.Param(name+"/position", g.Longest(s)+1, m.EmbeddingDim, sinusoids)
 		x = graph.Concat(x, graph.AddPositions(graph.Scale(graph.Slice(x, 0, m.EmbeddingDim), 0), places, r))
 	}
 	for l := range m.Layers {

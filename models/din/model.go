@@ -39,21 +39,7 @@ func (m *Model) Build(net *nn.Net, s *features.Schema) ([]*graph.Node, error) {
 
 // attention returns the interest v_U [B, H], H = d·(sequences of the unit), and the candidate's q [B, H] it is for.
 func (m *Model) attention(net *nn.Net, name string, u models.BehaviourGroup, in *models.Inputs, s *features.Schema) (v, candidate *graph.Node) {
-	var sequence []nn.EmbedField
-	var q []*graph.Node
-	for i, f := range u.Sequence {
-		sequence = append(sequence, models.EmbedField(&s.Fields[s.Field(f)], nn.PoolRagged, false))
-		if t := u.Target[i]; t != "" {
-			q = append(q, in.Field(t))
-		} else {
-			q = append(q, graph.Repeat(net.Param(name+"/candidate/"+f, 1, m.EmbeddingDim, nn.Normal(1e-4)), in.Node))
-		}
-	}
-	k, r := net.EmbedSequence("emb", sequence, m.EmbeddingDim)
-	candidate = q[0]
-	if len(q) > 1 {
-		candidate = graph.Concat(q...)
-	}
+	k, r, candidate := u.Inputs(net, s, in, name, m.EmbeddingDim)
 	scale := 1.0
 	if m.AttentionScale {
 		scale = 1 / math.Sqrt(float64(k.Cols))

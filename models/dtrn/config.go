@@ -101,18 +101,5 @@ func (c *Config) Model(s *features.Schema, _ *models.Settings) (models.Model, er
 	if err != nil {
 		return nil, err
 	}
-	return &Model{Config: *c, types: types, longest: longest(s, types)}, nil
-}
-
-// longest returns, for each behaviour type, how many behaviours a row has at most.
-func longest(s *features.Schema, types []models.BehaviourGroup) []int {
-	var out []int
-	for _, t := range types {
-		n := 1
-		for _, f := range t.Sequence {
-			n = max(n, s.Fields[s.Field(f)].Max)
-		}
-		out = append(out, n)
-	}
-	return out
+	return &Model{Config: *c, types: types}, nil
 }

@@ -12,8 +12,7 @@ import (
 // Model is the network; equations are in README.md.
 type Model struct {
 	Config
-	types   []models.BehaviourGroup
-	longest []int
+	types []models.BehaviourGroup
 }
 
 // Build adds the fields' vectors, the interest of each pair of a task and a behaviour type, each task's refinement, and the head.
@@ -49,25 +48,15 @@ func (m *Model) Build(net *nn.Net, s *features.Schema) ([]*graph.Node, error) {
 
 // interests returns v_ik of behaviour type k for each task i, [B, d]: TIM.
 func (m *Model) interests(net *nn.Net, s *features.Schema, t *transformer, in *models.Inputs, k int, group models.BehaviourGroup) []*graph.Node {
-	var sequence []nn.EmbedField
-	var target []*graph.Node
-	for i, f := range group.Sequence {
-		sequence = append(sequence, models.EmbedField(&s.Fields[s.Field(f)], nn.PoolRagged, false))
-		if name := group.Target[i]; name != "" {
-			target = append(target, in.Field(name))
-		} else {
-			target = append(target, graph.Repeat(net.Param(fmt.Sprintf("tim/%d/candidate/%s", k, f), 1, m.EmbeddingDim, nn.Normal(1e-4)), in.Node))
-		}
-	}
-	x, r := net.EmbedSequence("emb", sequence, m.EmbeddingDim)
-	q := graph.Concat(target...)
-	if len(sequence) > 1 { // behaviours of several fields become vectors of one width, and the candidate likewise
-		w := net.Param(fmt.Sprintf("tim/%d/projection/weight", k), x.Cols, m.EmbeddingDim, nn.XavierNormal())
-		b := net.Param(fmt.Sprintf("tim/%d/projection/bias", k), 1, m.EmbeddingDim, nn.Zeros())
+	name := fmt.Sprintf("tim/%d", k)
+	x, r, q := group.Inputs(net, s, in, name, m.EmbeddingDim)
+	if len(group.Sequence) > 1 { // behaviours of several fields become vectors of one width, and the candidate likewise
+		w := net.Param(name+"/projection/weight", x.Cols, m.EmbeddingDim, nn.XavierNormal())
+		b := net.Param(name+"/projection/bias", 1, m.EmbeddingDim, nn.Zeros())
 		x, q = graph.Linear(x, w, b, graph.Identity), graph.Linear(q, w, b, graph.Identity)
 	}
 	if m.Positions {
-		x = graph.AddPositions(x, net.Param(fmt.Sprintf("tim/%d/positions", k), m.longest[k], m.EmbeddingDim, nn.Normal(1e-2)), r)
+		x = graph.AddPositions(x, net.Param(name+"/positions", group.Longest(s), m.EmbeddingDim, nn.Normal(1e-2)), r)
 	}
 	read := m.newReadout(net, k)
 	first := t.attend(0, x, r) // before any condition enters: once for all tasks

@@ -138,8 +138,7 @@ func (m *Model) newReadout(net *nn.Net, k int) *readout {
 // vector returns Σ α_t·x_t, [B, d], zeros for an empty sequence: α by DIN's unit over [q; x; q−x; q∘x] and a softmax, or 1/L.
 func (o *readout) vector(q, x *graph.Node, r *graph.Ragged) *graph.Node {
 	if o.w == nil {
-		zeros := graph.RepeatSegments(graph.Scale(graph.Slice(q, 0, 1), 0), r)
-		return graph.SegmentWeightedSum(graph.SegmentSoftmax(zeros, r, 1), x, r)
+		return graph.SegmentPool(x, r, graph.PoolMean)
 	}
 	a := graph.Linear(graph.AttentionInputAct(q, x, o.w, o.b, r, graph.SigmoidAct), o.wo, o.bo, graph.Identity)
 	return graph.SegmentWeightedSum(graph.SegmentSoftmax(a, r, 1), x, r)

@@ -30,6 +30,33 @@ func (t Tower) Spec() nn.MLPSpec {
 	return nn.MLPSpec{Hidden: t.Units, Activation: string(t.Activation), Dropout: t.Dropout, BatchNorm: t.BatchNorm}
 }
 
+// Deep holds the keys of a model that is embeddings and one tower, whatever stands beside it; the names and defaults are FuxiCTR's.
+type Deep struct {
+	EmbeddingDim      int        `yaml:"embedding_dim"`
+	HiddenUnits       Units      `yaml:"hidden_units"`
+	HiddenActivations Activation `yaml:"hidden_activations"`
+	NetDropout        Rates      `yaml:"net_dropout"`
+	BatchNorm         bool       `yaml:"batch_norm"`
+}
+
+// DefaultDeep is vectors of 10 and a tower 64-64-64 with ReLU.
+func DefaultDeep() Deep {
+	return Deep{EmbeddingDim: 10, HiddenUnits: Units{64, 64, 64}, HiddenActivations: "relu"}
+}
+
+// Tower is the tower that the keys describe.
+func (d *Deep) Tower() Tower {
+	return Tower{Units: d.HiddenUnits, Activation: d.HiddenActivations, Dropout: d.NetDropout, BatchNorm: d.BatchNorm}
+}
+
+// Check refuses impossible keys.
+func (d *Deep) Check() error {
+	if err := CheckDim(d.EmbeddingDim); err != nil {
+		return err
+	}
+	return d.Tower().Check("hidden_units", "hidden_activations", "net_dropout")
+}
+
 // Embedded adds the vectors v_f of all fields, e = [v_1 … v_F] of width dim each, from the tables prefix/…; lists are averaged.
 func Embedded(net *nn.Net, prefix string, s *features.Schema, dim int) *Inputs {
 	return NewInputs(net, s.Fields, InputsOptions{Prefix: prefix, Dim: dim, Lists: nn.PoolMean})

@@ -149,6 +149,19 @@ func (t *Table) fill(p *snapshot.Part, ids []uint64, rows, state []float32) erro
 	return nil
 }
 
+// lifeValues are the numbers of the tensors that lifeTensors wrote.
+func lifeValues(p *snapshot.Part, lt, st snapshot.Tensor) (life []uint64, seen []uint32, events []uint64, err error) {
+	if life, err = snapshot.Values[uint64](lt); err != nil {
+		return nil, nil, nil, err
+	}
+	if seen, err = snapshot.Values[uint32](st); err != nil {
+		return nil, nil, nil, err
+	}
+	et, _ := p.Tensor(ledgerTensor)
+	events, err = snapshot.Values[uint64](et)
+	return life, seen, events, err
+}
+
 // fillLife reads what lifeTensors wrote. A table whose part has ages tracks.
 func (t *Table) fillLife(p *snapshot.Part) error {
 	lt, ok := p.Tensor(lifeTensor)
@@ -160,16 +173,7 @@ func (t *Table) fillLife(p *snapshot.Part) error {
 		return errors.New("out of memory for ages")
 	}
 	t.life.unaged = false
-	life, err := snapshot.Values[uint64](lt)
-	if err != nil {
-		return err
-	}
-	values, err := snapshot.Values[uint32](st)
-	if err != nil {
-		return err
-	}
-	et, _ := p.Tensor(ledgerTensor)
-	events, err := snapshot.Values[uint64](et)
+	life, values, events, err := lifeValues(p, lt, st)
 	if err != nil {
 		return err
 	}

@@ -50,16 +50,7 @@ func (s *Story) read(p *snapshot.Part) error {
 		return nil
 	}
 	s.Tracked = true
-	life, err := snapshot.Values[uint64](lt)
-	if err != nil {
-		return err
-	}
-	values, err := snapshot.Values[uint32](st)
-	if err != nil {
-		return err
-	}
-	et, _ := p.Tensor(ledgerTensor)
-	events, err := snapshot.Values[uint64](et)
+	life, values, events, err := lifeValues(p, lt, st)
 	if err != nil {
 		return err
 	}

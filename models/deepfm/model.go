@@ -13,7 +13,7 @@ type Model struct{ Config }
 // Build adds the vectors, the tower and the machine.
 func (m *Model) Build(net *nn.Net, s *features.Schema) ([]*graph.Node, error) {
 	e := models.Embedded(net, "emb", s, m.EmbeddingDim)
-	logits := models.Heads(net, "out", net.MLP("mlp", e.Node, m.tower().Spec()), s)
+	logits := models.Heads(net, "out", net.MLP("mlp", e.Node, m.Tower().Spec()), s)
 	pairs := graph.FMInteraction(e.Node, len(e.Fields))
 	for i, z := range logits {
 		logits[i] = graph.Add(z, pairs)

@@ -12,9 +12,7 @@ type Model struct{ Config }
 
 // Build adds the embeddings and the tower.
 func (m *Model) Build(net *nn.Net, s *features.Schema) ([]*graph.Node, error) {
-	e := models.NewInputs(net, s.Fields, models.InputsOptions{Prefix: "emb", Dim: m.EmbeddingDim, Lists: nn.PoolMean})
-	h := net.MLP("mlp", e.Node, nn.MLPSpec{
-		Hidden: m.HiddenUnits, Activation: string(m.HiddenActivations), Dropout: m.NetDropout, BatchNorm: m.BatchNorm,
-	})
+	e := models.Embedded(net, "emb", s, m.EmbeddingDim)
+	h := net.MLP("mlp", e.Node, m.Tower().Spec())
 	return models.Heads(net, "out", h, s), nil
 }

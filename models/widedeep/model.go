@@ -13,6 +13,6 @@ type Model struct{ Config }
 // Build adds the wide part and the deep part.
 func (m *Model) Build(net *nn.Net, s *features.Schema) ([]*graph.Node, error) {
 	e := models.Embedded(net, "emb", s, m.EmbeddingDim)
-	deep := models.Heads(net, "out", net.MLP("mlp", e.Node, m.tower().Spec()), s)
+	deep := models.Heads(net, "out", net.MLP("mlp", e.Node, m.Tower().Spec()), s)
 	return models.AddWide(net, "wide", s, deep), nil
 }

@@ -146,18 +146,25 @@ func Ungrouped(s *features.Schema, groups []BehaviourGroup) []features.Field {
 // Inputs adds the group's behaviours k [T, H], ragged, and the candidate's q [B, H] beside which they are seen, H = dim·(sequences of the group). A sequence without a field of the
 // candidate has a learned vector there, name/candidate/<sequence>.
 func (u *BehaviourGroup) Inputs(net *nn.Net, s *features.Schema, in *Inputs, name string, dim int) (k *graph.Node, r *graph.Ragged, q *graph.Node) {
-	var sequence []nn.EmbedField
 	var candidate []*graph.Node
 	for i, f := range u.Sequence {
-		sequence = append(sequence, EmbedField(&s.Fields[s.Field(f)], nn.PoolRagged, false))
 		if t := u.Target[i]; t != "" {
 			candidate = append(candidate, in.Field(t))
 		} else {
 			candidate = append(candidate, graph.Repeat(net.Param(name+"/candidate/"+f, 1, dim, nn.Normal(1e-4)), in.Node))
 		}
 	}
-	k, r = net.EmbedSequence("emb", sequence, dim)
+	k, r = u.Sequences(net, s, dim)
 	return k, r, graph.Concat(candidate...)
+}
+
+// Sequences adds the group's behaviours alone, k [T, H], ragged.
+func (u *BehaviourGroup) Sequences(net *nn.Net, s *features.Schema, dim int) (k *graph.Node, r *graph.Ragged) {
+	var sequence []nn.EmbedField
+	for _, f := range u.Sequence {
+		sequence = append(sequence, EmbedField(&s.Fields[s.Field(f)], nn.PoolRagged, false))
+	}
+	return net.EmbedSequence("emb", sequence, dim)
 }
 
 // Longest is how many behaviours of the group a row has at most.

@@ -13,9 +13,17 @@ func init() {
 		return &Config{
 			EmbeddingDim: 10, DNNHiddenUnits: models.Units{512, 128, 64}, DNNActivations: "relu",
 			AttentionHiddenUnits: models.Units{64}, AttentionHiddenActivations: "dice",
+			Pooling: attentionPooling,
 		}
 	})
 }
+
+// What din_pooling makes of a history: attention is DIN; sum and mean are its BaseModel, equal in all but the attention unit.
+const (
+	attentionPooling = "attention"
+	sumPooling       = "sum"
+	meanPooling      = "mean"
+)
 
 // Config holds the keys of a model file beside the settings of training; the names and defaults are FuxiCTR's.
 type Config struct {
@@ -29,6 +37,8 @@ type Config struct {
 	// AttentionScale divides the scores by the root of the behaviour's width before the softmax, as the authors' first code does.
 	AttentionScale bool `yaml:"attention_scale"`
 	UseSoftmax     bool `yaml:"din_use_softmax"`
+	// Pooling is attention, or sum or mean, for which the attention unit's keys say nothing.
+	Pooling string `yaml:"din_pooling"`
 	// TargetProduct joins v_U ∘ q to the tower's input, as the authors' codes do with the pooled history (README.md).
 	TargetProduct bool          `yaml:"din_target_product"`
 	NetDropout    models.Rates  `yaml:"net_dropout"`
@@ -65,6 +75,11 @@ func (c *Config) Model(s *features.Schema, _ *models.Settings) (models.Model, er
 	}
 	if err := c.NetDropout.Check("net_dropout", len(c.DNNHiddenUnits)); err != nil {
 		return nil, err
+	}
+	switch c.Pooling {
+	case attentionPooling, sumPooling, meanPooling:
+	default:
+		return nil, fmt.Errorf("din_pooling is %q, want %s, %s or %s", c.Pooling, attentionPooling, sumPooling, meanPooling)
 	}
 	units, err := models.Behaviours(s, "din", c.TargetField, c.SequenceField)
 	if err != nil {

@@ -16,7 +16,7 @@ type Model struct {
 	units []models.BehaviourGroup
 }
 
-// Build adds the fields' vectors, one attention unit for each group of sequences, and the tower over all of them.
+// Build adds the fields' vectors, the interest of each group of sequences, and the tower over all of them.
 func (m *Model) Build(net *nn.Net, s *features.Schema) ([]*graph.Node, error) {
 	in := models.NewInputs(net, models.Ungrouped(s, m.units), models.InputsOptions{Prefix: "emb", Dim: m.EmbeddingDim, Lists: nn.PoolMean})
 	x := []*graph.Node{in.Node}
@@ -25,11 +25,7 @@ func (m *Model) Build(net *nn.Net, s *features.Schema) ([]*graph.Node, error) {
 		if len(m.units) > 1 {
 			name += strconv.Itoa(i + 1)
 		}
-		v, q := m.attention(net, name, u, in, s)
-		x = append(x, v)
-		if m.TargetProduct {
-			x = append(x, graph.Mul(v, q))
-		}
+		x = append(x, m.interest(net, name, u, in, s)...)
 	}
 	h := net.MLP("dnn", graph.Concat(x...), nn.MLPSpec{
 		Hidden: m.DNNHiddenUnits, Activation: string(m.DNNActivations), Dropout: m.NetDropout, BatchNorm: m.BatchNorm,
@@ -37,15 +33,40 @@ func (m *Model) Build(net *nn.Net, s *features.Schema) ([]*graph.Node, error) {
 	return models.Heads(net, "out", h, s), nil
 }
 
-// attention returns the interest v_U [B, H], H = d·(sequences of the unit), and the candidate's q [B, H] it is for.
-func (m *Model) attention(net *nn.Net, name string, u models.BehaviourGroup, in *models.Inputs, s *features.Schema) (v, candidate *graph.Node) {
-	k, r, candidate := u.Inputs(net, s, in, name, m.EmbeddingDim)
+// interest returns the interest v_U [B, H], H = d·(sequences of the unit), and beside it v_U ∘ q where that is wanted.
+func (m *Model) interest(net *nn.Net, name string, u models.BehaviourGroup, in *models.Inputs, s *features.Schema) []*graph.Node {
+	if m.Pooling != attentionPooling && !m.TargetProduct {
+		return []*graph.Node{m.pool(u.Sequences(net, s, m.EmbeddingDim))}
+	}
+	k, r, q := u.Inputs(net, s, in, name, m.EmbeddingDim)
+	var v *graph.Node
+	if m.Pooling == attentionPooling {
+		v = m.attend(net, name, q, k, r)
+	} else {
+		v = m.pool(k, r)
+	}
+	if m.TargetProduct {
+		return []*graph.Node{v, graph.Mul(v, q)}
+	}
+	return []*graph.Node{v}
+}
+
+// attend weighs each behaviour k_t by its score beside the candidate q.
+func (m *Model) attend(net *nn.Net, name string, q, k *graph.Node, r *graph.Ragged) *graph.Node {
 	scale := 1.0
 	if m.AttentionScale {
 		scale = 1 / math.Sqrt(float64(k.Cols))
 	}
-	return net.AttentionUnit(name, candidate, k, r, nn.AttentionSpec{
+	return net.AttentionUnit(name, q, k, r, nn.AttentionSpec{
 		Hidden: m.AttentionHiddenUnits, Activation: string(m.AttentionHiddenActivations), Dropout: m.AttentionDropout,
 		Softmax: m.UseSoftmax, Scale: scale,
-	}), candidate
+	})
+}
+
+// pool weighs all behaviours alike.
+func (m *Model) pool(k *graph.Node, r *graph.Ragged) *graph.Node {
+	if m.Pooling == sumPooling {
+		return graph.SegmentPool(k, r, graph.PoolSum)
+	}
+	return graph.SegmentPool(k, r, graph.PoolMean)
 }

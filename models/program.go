@@ -150,6 +150,9 @@ func (p *Program) assembleIn(net *nn.Net) (*assembly, error) {
 				losses = append(losses, graph.BCEWithLogits(a.logits[i], y, a.weights))
 			}
 		}
+		for _, x := range a.net.Auxiliaries {
+			losses = append(losses, graph.Scale(x.Loss, x.Weight))
+		}
 		a.loss = losses[0]
 		if len(losses) > 1 {
 			a.loss = graph.SumScalars(losses...)

@@ -57,7 +57,11 @@ func (p *Program) NewStep(tables map[string]*table.Table, admit bool) (*Step, er
 			}
 		}
 	}
-	if s.plan, err = a.net.Graph.CompileTraining(a.loss, wrt, a.logits...); err != nil {
+	outputs := slices.Clone(a.logits)
+	for _, x := range a.net.Auxiliaries {
+		outputs = append(outputs, x.Loss)
+	}
+	if s.plan, err = a.net.Graph.CompileTraining(a.loss, wrt, outputs...); err != nil {
 		return nil, fmt.Errorf("compile model %s for training: %w", p.spec.Name, err)
 	}
 	s.feed.bind(s.plan)
@@ -79,7 +83,7 @@ func (p *Program) NewStep(tables map[string]*table.Table, admit bool) (*Step, er
 	return s, nil
 }
 
-// Run computes the loss of a batch and all gradients; number is the step's number, from which dropout masks are drawn.
+// Run computes the loss of a batch, what the model adds to it included, and all gradients; number is the step's number, from which dropout masks are drawn.
 func (s *Step) Run(b *features.Batch, number uint64) (loss float64, err error) {
 	if b.Rows == 0 {
 		return 0, fmt.Errorf("train step %d: the batch is empty", number)
@@ -119,6 +123,20 @@ func (s *Step) fillLabels(b *features.Batch) error {
 		}
 	}
 	return nil
+}
+
+// AuxiliaryLoss is the value that a loss of the model's own had in the last step; it went into the step's loss times its weight.
+type AuxiliaryLoss struct {
+	Name          string
+	Weight, Value float64
+}
+
+// Auxiliaries appends to dst the model's own parts of the last Run's loss: none for most models.
+func (s *Step) Auxiliaries(dst []AuxiliaryLoss) []AuxiliaryLoss {
+	for _, x := range s.net.Auxiliaries {
+		dst = append(dst, AuxiliaryLoss{x.Name, x.Weight, float64(s.plan.Value(x.Loss).F32[0])})
+	}
+	return dst
 }
 
 // Gradients returns what the optimizer needs, valid until the next Run.

@@ -26,6 +26,9 @@ type Net struct {
 	// Explanations are the values that the model's layers marked with Explain. Plans that do not ask for them do not compute them.
 	Explanations []Explanation
 
+	// Auxiliaries are the losses that the model added with Auxiliary. Plans for scoring do not compute them.
+	Auxiliaries []Auxiliary
+
 	// Scoring tells layers that nobody will ask for gradients: they may add operations that have none, over the same parameters.
 	Scoring bool
 

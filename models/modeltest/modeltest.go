@@ -186,6 +186,9 @@ func CheckGradients(t *testing.T, schema, model string) {
 			labels = append(labels, net.Graph.Input("label/"+s.Labels[i].Name, 1))
 			parts = append(parts, graph.BCEWithLogits(z, labels[i], nil))
 		}
+		for _, x := range net.Auxiliaries {
+			parts = append(parts, graph.Scale(x.Loss, x.Weight))
+		}
 		loss = parts[0]
 		if len(parts) > 1 {
 			loss = graph.SumScalars(parts...)

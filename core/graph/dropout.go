@@ -68,43 +68,53 @@ func (c *coins[T]) factor(key uint64, i int) T {
 	return c.scale[(v-c.whole)>>63]
 }
 
-// quads writes y = x∘mask for the elements [4·lo, 4·hi), by the vector kernel all but the blocks that need a second draw.
-func (c *coins[T]) quads(key uint64, y, x []T, lo, hi int) {
+// mask writes y = x∘mask, the mask that of the elements of the stream from the given one on. y may be x.
+func (c *coins[T]) mask(key uint64, from int, y, x []T) {
+	for ; from%4 != 0 && len(x) > 0; from, y, x = from+1, y[1:], x[1:] {
+		y[0] = x[0] * c.factor(key, from)
+	}
+	c.quads(key, uint64(from/4), y, x)
+}
+
+// quads is mask from element 4q on, by the vector kernel all but the blocks that need a second draw.
+func (c *coins[T]) quads(key, q uint64, y, x []T) {
 	to, ok := any(y).([]float32)
 	if !ok {
-		c.drawn(key, y, x, lo, hi)
+		c.drawn(key, q, y, x)
 		return
 	}
-	from, end := any(x).([]float32), min(4*hi, len(y))
-	for i := 4 * lo; i < end; {
-		n := kernel.Dropout(to[i:end], from[i:end], key+uint64(i/4+1)*weyl, uint16(c.whole), float32(c.scale[0]))
+	from := any(x).([]float32)
+	for i := 0; i < len(x); {
+		n := kernel.Dropout(to[i:], from[i:], key+(q+uint64(i/4)+1)*weyl, uint16(c.whole), float32(c.scale[0]))
 		i += n
-		rest := min(kernel.DropoutBlock, end-i)
+		rest := min(kernel.DropoutBlock, len(x)-i)
 		if n == 0 {
-			rest = min(16*kernel.DropoutBlock, end-i)
+			rest = min(16*kernel.DropoutBlock, len(x)-i)
 		}
-		c.drawn(key, y, x, i/4, (i+rest+3)/4)
+		c.drawn(key, q+uint64(i/4), y[i:i+rest], x[i:i+rest])
 		i += rest
 	}
 }
 
 // drawn is quads without the vector kernel.
-func (c *coins[T]) drawn(key uint64, y, x []T, lo, hi int) {
-	for q := lo; q < hi; q++ {
-		bits := mix(key + uint64(q)*weyl)
+func (c *coins[T]) drawn(key, q uint64, y, x []T) {
+	for ; len(x) > 0; q++ {
+		bits := mix(key + q*weyl)
 		v0, v1, v2, v3 := bits&0xffff, bits>>16&0xffff, bits>>32&0xffff, bits>>48
-		i := q * 4
-		if i+4 > len(y) || v0 == c.whole || v1 == c.whole || v2 == c.whole || v3 == c.whole {
-			for n := i; n < min(i+4, len(y)); n++ {
-				y[n] = x[n] * c.factor(key, n)
+		if len(x) < 4 || v0 == c.whole || v1 == c.whole || v2 == c.whole || v3 == c.whole {
+			n := min(4, len(x))
+			for i := range n {
+				y[i] = x[i] * c.factor(key, int(q)*4+i)
 			}
+			x, y = x[n:], y[n:]
 			continue
 		}
-		from, to := x[i:i+4:i+4], y[i:i+4:i+4]
-		to[0] = from[0] * c.scale[(v0-c.whole)>>63]
-		to[1] = from[1] * c.scale[(v1-c.whole)>>63]
-		to[2] = from[2] * c.scale[(v2-c.whole)>>63]
-		to[3] = from[3] * c.scale[(v3-c.whole)>>63]
+		to := y[:4:4]
+		to[0] = x[0] * c.scale[(v0-c.whole)>>63]
+		to[1] = x[1] * c.scale[(v1-c.whole)>>63]
+		to[2] = x[2] * c.scale[(v2-c.whole)>>63]
+		to[3] = x[3] * c.scale[(v3-c.whole)>>63]
+		x, y = x[4:], y[4:]
 	}
 }
 
@@ -112,7 +122,10 @@ func dropout[T kernel.Float](o dropoutOp, e *env) runner {
 	coins := newCoins[T](o.rate)
 	var x, y []T
 	var key uint64
-	part := func(lo, hi int) { coins.quads(key, y, x, lo, hi) }
+	part := func(lo, hi int) {
+		from, to := 4*lo, min(4*hi, len(y))
+		coins.quads(key, uint64(lo), y[from:to], x[from:to])
+	}
 	return func(in, out []*Tensor) {
 		x, y, key = data[T](in[0]), data[T](out[0]), e.key(o.position)
 		kernel.Parallel((len(y)+3)/4, elementGrain/4, part)

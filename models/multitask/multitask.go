@@ -1,4 +1,4 @@
-// Package multitask holds models of several labels over one bottom: shared-bottom, MMoE, PLE and ESMM, and the parts they and DTRN are made of.
+// Package multitask holds models of several labels over one bottom: shared-bottom, MMoE, PLE, ESMM and AITM, and the parts they and DTRN are made of.
 // Every label of the schema is a task.
 package multitask
 

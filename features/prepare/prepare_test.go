@@ -334,6 +334,9 @@ func TestSteps(t *testing.T) {
 	f("{filter: {column: k, count: 2}}, {sort: [x]}, {time_part: {column: when, part: hour}}", "b 1.5 9", "b 3 9")
 	f("{join: {source: k, on: k}}, {split: {column: tags, separator: ;}}, {time_part: {column: when, part: hour}}, {sort: [-k, -x]}", "b 3 9 [red blue]", "b 1.5 9 [red blue]", "a ~ 23 []")
 	f("{join: {source: k, on: k, missing: drop}}, {time_part: {column: when, part: hour}}, {rename: {tags: t}}, {first: {column: t, separator: ;}}", "b 3 9 red", "b 1.5 9 red")
+	f("{join: {source: k, on: k, missing: drop}}, {time_part: {column: when, part: hour}}, {last: {column: tags, separator: ;}}", "b 3 9 blue", "b 1.5 9 blue")
+	f("{join: {source: k, on: k, missing: drop}}, {time_part: {column: when, part: hour}}, {last: {column: tags, separator: none of it}}", "b 3 9 red; blue", "b 1.5 9 red; blue")
+	f("{join: {source: k, on: k}}, {split: {column: tags, separator: ;}}, {last: {column: tags}}, {time_part: {column: when, part: hour}}", "b 3 9 blue", "a ~ 23 ~", "b 1.5 9 blue")
 }
 
 func TestWrongRecipesAndData(t *testing.T) {

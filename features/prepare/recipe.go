@@ -46,6 +46,7 @@ type Step struct {
 	Join      *Join             `yaml:"join"`
 	Rename    map[string]string `yaml:"rename"` // old name: new name
 	First     *Derive           `yaml:"first"`  // first element of a list
+	Last      *Derive           `yaml:"last"`   // and its last one
 	Split     *Derive           `yaml:"split"`  // a text into a list
 	Bucket    *Derive           `yaml:"bucket"` // a number into how many bounds are at or below it
 	TimePart  *Derive           `yaml:"time_part"`
@@ -71,7 +72,7 @@ type Join struct {
 type Derive struct {
 	Column    string    `yaml:"column"`
 	Into      string    `yaml:"into"`
-	Separator string    `yaml:"separator"` // first and split of a text; default "|"
+	Separator string    `yaml:"separator"` // first, last and split of a text; default "|"
 	Bounds    []float64 `yaml:"bounds"`    // bucket
 	Part      string    `yaml:"part"`      // time_part: hour, weekday (0 is Sunday) or date, in UTC
 	Unit      string    `yaml:"unit"`      // time_part: of the column, s or ms; default ms
@@ -305,7 +306,7 @@ func (s *Step) check(sources []string) error {
 			return at(s.Line, "join: no source %q%s", j.Source, strict.Meant(j.Source, sources))
 		}
 		return among(s.Line, "join: missing", j.Missing, []string{"null", "drop", "error"})
-	case "first", "split", "bucket", "time_part", "match":
+	case "first", "last", "split", "bucket", "time_part", "match":
 		return s.checkDerive(kind, needs)
 	case "label":
 		l := s.Label
@@ -395,7 +396,7 @@ func (s *Step) checkDerive(kind string, needs func(string, bool) error) error {
 }
 
 func (s *Step) derive() *Derive {
-	for _, d := range []*Derive{s.First, s.Split, s.Bucket, s.TimePart, s.Match} {
+	for _, d := range []*Derive{s.First, s.Last, s.Split, s.Bucket, s.TimePart, s.Match} {
 		if d != nil {
 			return d
 		}

@@ -27,7 +27,7 @@ func (p *pipeline) step(ctx context.Context, s *Step) error {
 		err = p.join(ctx, s.Join)
 	case "rename":
 		err = p.rename(s.Rename)
-	case "first", "split", "bucket", "time_part", "match":
+	case "first", "last", "split", "bucket", "time_part", "match":
 		err = p.derive(kind, s.derive())
 	case "label":
 		err = p.label(s.Label)
@@ -163,14 +163,21 @@ func (p *pipeline) derive(kind string, d *Derive) error {
 	}
 	var out *column
 	switch {
-	case kind == "first" && c.kind == listKind:
-		out = firstOfList(c)
+	case (kind == "first" || kind == "last") && c.kind == listKind:
+		out = oneOfList(c, kind == "last")
 	case c.kind == listKind:
 		return fmt.Errorf("column %q holds lists; a single value is needed", d.Column)
 	case kind == "first":
 		out = mapText(c, func(s string) string {
 			first, _, _ := strings.Cut(s, d.Separator)
 			return strings.TrimSpace(first)
+		})
+	case kind == "last":
+		out = mapText(c, func(s string) string {
+			if i := strings.LastIndex(s, d.Separator); i >= 0 {
+				s = s[i+len(d.Separator):]
+			}
+			return strings.TrimSpace(s)
 		})
 	case kind == "split":
 		out = splitText(c, d.Separator)
@@ -209,11 +216,16 @@ func mapText(c *column, f func(string) string) *column {
 	return out
 }
 
-func firstOfList(c *column) *column {
+// oneOfList takes each list's first or last element; an empty list has none.
+func oneOfList(c *column, last bool) *column {
 	rows := make([]int32, c.rows())
 	for r := range rows {
-		rows[r] = -1
-		if !c.absent(r) {
+		switch {
+		case c.absent(r):
+			rows[r] = -1
+		case last:
+			rows[r] = int32(c.element(c.end[r] - 1))
+		default:
 			rows[r] = int32(c.element(c.start[r]))
 		}
 	}

@@ -20,17 +20,17 @@ func (m *Model) Build(net *nn.Net, s *features.Schema) ([]*graph.Node, error) {
 	in := models.NewInputs(net, models.Ungrouped(s, m.types), models.InputsOptions{Prefix: "emb", Dim: m.EmbeddingDim, Lists: nn.PoolMean})
 
 	v := make([][]*graph.Node, len(s.Labels)) // [task][behaviour type]
-	t := m.newTransformer(net, s)
+	t, read := m.newTransformer(net, s), &readouts{m: m, net: net, s: s, unit: map[string]unit{}}
 	for k, group := range m.types {
-		for i, x := range m.interests(net, s, t, in, k, group) {
+		for i, x := range m.interests(net, s, t, read, in, k, group) {
 			v[i] = append(v[i], x)
 		}
 	}
 	n := len(in.Fields) + len(m.types)
 	xs := make([]*graph.Node, len(s.Labels))
 	for i := range xs {
-		if i > 0 && !m.Condition && m.Refinement != "task" {
-			xs[i] = xs[0] // nothing of the bottom is the task's own
+		if i > 0 && !m.conditioned() {
+			xs[i] = xs[0] // one bottom for all tasks
 			continue
 		}
 		xs[i] = graph.Concat(append([]*graph.Node{in.Node}, v[i]...)...)
@@ -47,75 +47,52 @@ func (m *Model) Build(net *nn.Net, s *features.Schema) ([]*graph.Node, error) {
 }
 
 // interests returns v_ik of behaviour type k for each task i, [B, d]: TIM.
-func (m *Model) interests(net *nn.Net, s *features.Schema, t *transformer, in *models.Inputs, k int, group models.BehaviourGroup) []*graph.Node {
+func (m *Model) interests(net *nn.Net, s *features.Schema, t *transformer, read *readouts, in *models.Inputs, k int, group models.BehaviourGroup) []*graph.Node {
 	name := fmt.Sprintf("tim/%d", k)
 	x, r, q := group.Inputs(net, s, in, name, m.EmbeddingDim)
-	if len(group.Sequence) > 1 { // behaviours of several fields become vectors of one width, and the candidate likewise
-		w := net.Param(name+"/projection/weight", x.Cols, m.EmbeddingDim, nn.XavierNormal())
-		b := net.Param(name+"/projection/bias", 1, m.EmbeddingDim, nn.Zeros())
-		x, q = graph.Linear(x, w, b, graph.Identity), graph.Linear(q, w, b, graph.Identity)
+	if fields := len(group.Sequence); fields > 1 { // behaviours of several fields become vectors of one width, and the candidate likewise
+		x, q = m.join(net, name, fields, x, q)
+	}
+	inside, longer, places := r, r, group.Longest(s)
+	var some *graph.Node
+	if m.Readout == "append" {
+		some = occupied(x, r)
+		x, longer = graph.AppendRows(x, q, r)
+		inside, places = longer, places+1
 	}
 	if m.Positions {
-		x = graph.AddPositions(x, net.Param(name+"/positions", group.Longest(s), m.EmbeddingDim, nn.Normal(1e-2)), r)
+		x = graph.AddPositions(x, net.Param(name+"/positions", places, m.EmbeddingDim, nn.Normal(1e-2)), inside)
 	}
-	read := m.newReadout(net, k)
-	first := t.attend(0, x, r) // before any condition enters: once for all tasks
+	seen := t.encoder(k, x, inside)
 	var out []*graph.Node
 	for i := range s.Labels {
-		if i > 0 && !m.Condition {
+		if i > 0 && !m.conditioned() {
 			out = append(out, out[0])
 			continue
 		}
-		out = append(out, read.vector(q, t.encode(i, k, first, r), r))
+		v := read.vector(i, k, q, seen(i), r, longer)
+		if some != nil {
+			v = graph.FieldScale(v, some)
+		}
+		out = append(out, v)
 	}
 	return out
 }
 
-// refine multiplies each task's vectors by weights of the task's own, [B, n·d]: TRM, w = 2σ(W₂·ReLU(W₁·squeeze(X) + b₁) + b₂).
-func (m *Model) refine(net *nn.Net, s *features.Schema, xs []*graph.Node, n int) []*graph.Node {
-	if m.Refinement == "none" {
-		return xs
-	}
-	squeeze := func(x *graph.Node) *graph.Node {
-		if m.Squeeze == "mean" {
-			return graph.FieldSum(x, n, 1/float64(m.EmbeddingDim))
-		}
-		return x
-	}
-	hidden := max(4, n/2)
-	out := make([]*graph.Node, len(xs))
-	var shared *gate
-	for i, x := range xs {
-		g := shared
-		if g == nil {
-			name := models.ForLabel(s, "trm", i)
-			if m.Refinement == "shared" {
-				name = "trm"
+// join makes one vector of each behaviour's several, and of the candidate's: a projection that both go through, or their sum.
+func (m *Model) join(net *nn.Net, name string, fields int, x, q *graph.Node) (joinedX, joinedQ *graph.Node) {
+	d := m.EmbeddingDim
+	if m.Join == "sum" {
+		sum := func(x *graph.Node) *graph.Node {
+			y := graph.Slice(x, 0, d)
+			for f := 1; f < fields; f++ {
+				y = graph.Add(y, graph.Slice(x, f*d, (f+1)*d))
 			}
-			g = newGate(net, name, squeeze(x).Cols, hidden, n)
+			return y
 		}
-		if m.Refinement == "shared" {
-			shared = g
-			if i > 0 && x == xs[0] {
-				out[i] = out[0]
-				continue
-			}
-		}
-		out[i] = graph.FieldScale(x, graph.Scale(g.weights(squeeze(x)), 2))
+		return sum(x), sum(q)
 	}
-	return out
-}
-
-// gate is the network of a TRM.
-type gate struct{ w1, b1, w2, b2 *graph.Node }
-
-func newGate(net *nn.Net, name string, in, hidden, out int) *gate {
-	return &gate{
-		net.Param(name+"/0/weight", in, hidden, nn.XavierNormal()), net.Param(name+"/0/bias", 1, hidden, nn.Zeros()),
-		net.Param(name+"/1/weight", hidden, out, nn.XavierNormal()), net.Param(name+"/1/bias", 1, out, nn.Zeros()),
-	}
-}
-
-func (g *gate) weights(s *graph.Node) *graph.Node {
-	return graph.Linear(graph.Linear(s, g.w1, g.b1, graph.ReLU), g.w2, g.b2, graph.SigmoidAct)
+	w := net.Param(name+"/projection/weight", x.Cols, d, nn.XavierNormal())
+	b := net.Param(name+"/projection/bias", 1, d, nn.Zeros())
+	return graph.Linear(x, w, b, graph.Identity), graph.Linear(q, w, b, graph.Identity)
 }

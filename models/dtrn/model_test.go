@@ -32,8 +32,8 @@ func with(keys ...string) string { return small + strings.Join(keys, "\n") + "\n
 
 func TestGradients(t *testing.T) {
 	for _, m := range []string{
-		with(), with("transformer_layers: 2", "transformer_heads: 1", "tim_readout: mean"), with("tim_condition: false", "trm: shared"), with("trm: none", "head: mmoe"),
-		with("head: ple", "num_layers: 2", "trm_squeeze: mean", "transformer_positions: false"), with("tim_condition: false", "trm: none", "head: ple"),
+		with(), with("transformer_layers: 2", "transformer_heads: 1", "tim_readout: mean"), with("tim_condition: none", "trm: shared"), with("trm: none", "head: mmoe"),
+		with("head: ple", "num_layers: 2", "trm_squeeze: mean", "transformer_positions: false"), with("tim_condition: shared", "trm: none", "head: ple"),
 	} {
 		modeltest.CheckGradients(t, schema, m)
 	}
@@ -104,12 +104,15 @@ func TestTrainingStartsFromThePlainTransformer(t *testing.T) {
 
 // Without conditions and with TRM's last layer zero, w = 1 and the model is a shared bottom with a tower a task: the same as trm none.
 func TestRefinementOfZeroLeavesTheVectors(t *testing.T) {
-	f, g := modeltest.NewFixture(t, schema, with("tim_condition: false")), modeltest.NewFixture(t, schema, with("tim_condition: false", "trm: none"))
+	f, g := modeltest.NewFixture(t, schema, with("tim_condition: none")), modeltest.NewFixture(t, schema, with("tim_condition: none", "trm: none"))
 	for _, d := range g.Dense {
 		v := f.Values(d.Name)
 		g.Set(d.Name, func(i int) float32 { return v[i] })
 	}
 	a, b := scores(f), scores(g)
+	near(t, "as drawn", a[0], b[0])
+	f.Set("trm/click/1/weight", func(i int) float32 { return float32(math.Sin(float64(i))) })
+	a = scores(f)
 	differ(t, "refined and not", a[0], b[0])
 	f.Zero("trm/click/1/")
 	f.Zero("trm/buy/1/")

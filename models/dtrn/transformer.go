@@ -9,9 +9,6 @@ import (
 	"github.com/millrace/millrace/features"
 )
 
-// normEpsilon is ε of the conditional layer norms.
-const normEpsilon = 1e-6
-
 // transformer is the conditional Transformer: its attention and feed-forward weights are shared by all pairs of a task and a behaviour type, the scale and
 // shift of its layer norms are the pair's own.
 type transformer struct {
@@ -45,39 +42,52 @@ func (m *Model) newTransformer(net *nn.Net, s *features.Schema) *transformer {
 			b: w("feed_forward/1", m.FeedForward*d, d), bb: b("feed_forward/1", d),
 		})
 	}
-	t.condition(net, s)
+	t.norms = make([][][]norm, len(s.Labels))
+	if m.Condition == "pair" {
+		t.hypernetwork(net, s)
+		return t
+	}
+	plain := t.plainNorms(net)
+	for i := range s.Labels {
+		for range m.types {
+			t.norms[i] = append(t.norms[i], plain)
+		}
+	}
 	return t
 }
 
-// condition computes the layer norms of all pairs: u_ik = ReLU(W·[t_i; b_k] + b), γ = W_γ·u + b_γ, β = W_β·u + b_β (the hypernetwork). W_γ and W_β start at
-// zero, b_γ at one and b_β at zero, so that training starts from the plain Transformer. The pairs do not depend on the rows: each is computed once a step.
-func (t *transformer) condition(net *nn.Net, s *features.Schema) {
+// plainNorms are norms that know neither task nor behaviour type: learned ones, or γ = 1 and β = 0.
+func (t *transformer) plainNorms(net *nn.Net) []norm {
+	plain := make([]norm, 2*t.m.Layers)
+	for l := range plain {
+		if t.m.Condition == "shared" {
+			plain[l] = t.startingNorm(net, l)
+			continue
+		}
+		zero := graph.Scale(t.layers[0].bq, 0) // a row of constants: no gradient comes through the factor 0, and 2σ(0) is 1
+		plain[l] = norm{graph.Scale(graph.Apply(zero, graph.SigmoidAct), 2), zero}
+	}
+	return plain
+}
+
+// startingNorm adds learned rows that start at γ = 1 and β = 0.
+func (t *transformer) startingNorm(net *nn.Net, l int) norm {
+	name, d := fmt.Sprintf("tim/norm/%d/", l), t.m.EmbeddingDim
+	return norm{net.Param(name+"gamma/bias", 1, d, nn.Constant(1)), net.Param(name+"beta/bias", 1, d, nn.Zeros())}
+}
+
+// hypernetwork computes the layer norms of all pairs: u_ik = ReLU(W·[t_i; b_k] + b), γ = W_γ·u + b_γ, β = W_β·u + b_β. W_γ and W_β start at zero, b_γ at one and b_β at
+// zero, so that training starts from the plain Transformer. The pairs do not depend on the rows: each is computed once a step.
+func (t *transformer) hypernetwork(net *nn.Net, s *features.Schema) {
 	m, d := t.m, t.m.EmbeddingDim
-	n := 2 * m.Layers
-	bias := make([][2]*graph.Node, n)
-	for l := range n {
-		name := fmt.Sprintf("tim/norm/%d/", l)
-		bias[l] = [2]*graph.Node{net.Param(name+"gamma/bias", 1, d, nn.Constant(1)), net.Param(name+"beta/bias", 1, d, nn.Zeros())}
-	}
-	t.norms = make([][][]norm, len(s.Labels))
-	if !m.Condition {
-		plain := make([]norm, n)
-		for l := range n {
-			plain[l] = norm{bias[l][0], bias[l][1]}
-		}
-		for i := range s.Labels {
-			for range m.types {
-				t.norms[i] = append(t.norms[i], plain)
-			}
-		}
-		return
-	}
 	w := net.Param("tim/hyper/weight", m.TaskDim+m.BehaviourDim, m.HyperDim, nn.XavierNormal())
 	b := net.Param("tim/hyper/bias", 1, m.HyperDim, nn.Zeros())
-	weights := make([][2]*graph.Node, n)
-	for l := range n {
+	start := nn.Normal(m.HyperInitStd)
+	bias, weights := make([]norm, 2*m.Layers), make([]norm, 2*m.Layers)
+	for l := range weights {
 		name := fmt.Sprintf("tim/norm/%d/", l)
-		weights[l] = [2]*graph.Node{net.Param(name+"gamma/weight", m.HyperDim, d, nn.Zeros()), net.Param(name+"beta/weight", m.HyperDim, d, nn.Zeros())}
+		bias[l] = t.startingNorm(net, l)
+		weights[l] = norm{net.Param(name+"gamma/weight", m.HyperDim, d, start), net.Param(name+"beta/weight", m.HyperDim, d, start)}
 	}
 	types := make([]*graph.Node, len(m.types))
 	for k := range types {
@@ -87,59 +97,57 @@ func (t *transformer) condition(net *nn.Net, s *features.Schema) {
 		task := net.Param("tim/task/"+label.Name, 1, m.TaskDim, nn.Normal(1))
 		for k := range m.types {
 			u := graph.Linear(graph.Concat(task, types[k]), w, b, graph.ReLU)
-			pair := make([]norm, n)
-			for l := range n {
-				pair[l] = norm{graph.Linear(u, weights[l][0], bias[l][0], graph.Identity), graph.Linear(u, weights[l][1], bias[l][1], graph.Identity)}
+			pair := make([]norm, len(weights))
+			for l := range pair {
+				pair[l] = norm{graph.Linear(u, weights[l].gamma, bias[l].gamma, graph.Identity), graph.Linear(u, weights[l].beta, bias[l].beta, graph.Identity)}
 			}
 			t.norms[i] = append(t.norms[i], pair)
 		}
 	}
 }
 
-// attend returns x + MHA(x, x, x) of layer l, before its norm.
-func (t *transformer) attend(l int, x *graph.Node, r *graph.Ragged) *graph.Node {
+// layerNorm is cLN: γ ∘ (x − mean)/√(var + ε) + β.
+func (t *transformer) layerNorm(x *graph.Node, n norm) *graph.Node {
+	return graph.LayerNorm(x, n.gamma, n.beta, t.m.NormEpsilon)
+}
+
+// attended returns MHA(x, x, x) of layer l, with dropout.
+func (t *transformer) attended(l int, x *graph.Node, r *graph.Ragged) *graph.Node {
 	w, heads := &t.layers[l], t.m.Heads
 	q, k, v := graph.Linear(x, w.q, w.bq, graph.Identity), graph.Linear(x, w.k, w.bk, graph.Identity), graph.Linear(x, w.v, w.bv, graph.Identity)
 	y := graph.SegmentAttention(q, k, v, r, heads, 1/math.Sqrt(float64(x.Cols/heads)))
-	y = graph.Dropout(graph.Linear(y, w.out, w.o, graph.Identity), t.m.Dropout)
-	return graph.Add(x, y)
+	return graph.Dropout(graph.Linear(y, w.out, w.o, graph.Identity), t.m.Dropout)
 }
 
-// encode returns the behaviours of type k as task i sees them, [T, d], from what layer 0's attention gave.
-func (t *transformer) encode(i, k int, attended *graph.Node, r *graph.Ragged) *graph.Node {
-	norms := t.norms[i][k]
-	x := attended
-	for l := range t.layers {
-		if l > 0 {
-			x = t.attend(l, x, r)
+// fed returns W_b·ReLU(W_a·z + b_a) + b_b of layer l, with dropout.
+func (t *transformer) fed(l int, z *graph.Node) *graph.Node {
+	w := &t.layers[l]
+	return graph.Dropout(graph.Linear(graph.Linear(z, w.a, w.ba, graph.ReLU), w.b, w.bb, graph.Identity), t.m.Dropout)
+}
+
+// encoder returns a function that gives the behaviours x of type k as task i sees them, [T, d]. After attention (post) the condition comes late enough for all tasks to
+// share the first layer's; before it (pre) nothing is shared.
+func (t *transformer) encoder(k int, x *graph.Node, r *graph.Ragged) func(i int) *graph.Node {
+	if t.m.Norm == "pre" {
+		return func(i int) *graph.Node {
+			norms, x := t.norms[i][k], x
+			for l := range t.layers {
+				x = graph.Add(x, t.attended(l, t.layerNorm(x, norms[2*l]), r))
+				x = graph.Add(x, t.fed(l, t.layerNorm(x, norms[2*l+1])))
+			}
+			return x
 		}
-		w := &t.layers[l]
-		z := graph.LayerNorm(x, norms[2*l].gamma, norms[2*l].beta, normEpsilon)
-		y := graph.Linear(graph.Linear(z, w.a, w.ba, graph.ReLU), w.b, w.bb, graph.Identity)
-		x = graph.LayerNorm(graph.Add(z, graph.Dropout(y, t.m.Dropout)), norms[2*l+1].gamma, norms[2*l+1].beta, normEpsilon)
 	}
-	return x
-}
-
-// readout turns a behaviour type's rows into one vector, with weights that all tasks share.
-type readout struct{ w, b, wo, bo *graph.Node }
-
-func (m *Model) newReadout(net *nn.Net, k int) *readout {
-	r := &readout{}
-	if m.Readout == "target" {
-		name := fmt.Sprintf("tim/%d/readout/", k)
-		d := m.EmbeddingDim
-		r.w, r.b = net.Param(name+"0/weight", 4*d, d, nn.XavierNormal()), net.Param(name+"0/bias", 1, d, nn.Zeros())
-		r.wo, r.bo = net.Param(name+"out/weight", d, 1, nn.XavierNormal()), net.Param(name+"out/bias", 1, 1, nn.Zeros())
+	first := graph.Add(x, t.attended(0, x, r))
+	return func(i int) *graph.Node {
+		norms, x := t.norms[i][k], first
+		for l := range t.layers {
+			if l > 0 {
+				x = graph.Add(x, t.attended(l, x, r))
+			}
+			z := t.layerNorm(x, norms[2*l])
+			x = t.layerNorm(graph.Add(z, t.fed(l, z)), norms[2*l+1])
+		}
+		return x
 	}
-	return r
-}
-
-// vector returns Σ α_t·x_t, [B, d], zeros for an empty sequence: α by DIN's unit over [q; x; q−x; q∘x] and a softmax, or 1/L.
-func (o *readout) vector(q, x *graph.Node, r *graph.Ragged) *graph.Node {
-	if o.w == nil {
-		return graph.SegmentPool(x, r, graph.PoolMean)
-	}
-	a := graph.Linear(graph.AttentionInputAct(q, x, o.w, o.b, r, graph.SigmoidAct), o.wo, o.bo, graph.Identity)
-	return graph.SegmentWeightedSum(graph.SegmentSoftmax(a, r, 1), x, r)
 }

@@ -26,7 +26,8 @@ events), steps in order, and cut (how train, valid and test are parted). Steps:
   label      0/1 by threshold or value              time_part      hour, weekday or date
   filter     rows by value, number or count         distinct, sort rows
   history    each user's earlier events as lists, strictly earlier, the newest max
-  negatives  items the user never used, drawn by seed
+  later      0/1 by what a user does on the item within a time after the row
+  negatives  items the user never used, drawn by seed     match, parse_time   a text's part; a date
 
 Cuts: order, random, group (whole groups), last (a group's last rows), value.
 The same recipe and files give the same bytes. Recipes of public data sets are in examples/.`,

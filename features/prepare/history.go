@@ -1,6 +1,7 @@
 package prepare
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -43,15 +44,7 @@ func (p *pipeline) history(h *History) error {
 	short := 0
 	earlier := make([]int32, n)
 	for _, mine := range rows {
-		slices.SortStableFunc(mine, func(a, b int32) int {
-			switch ta, tb := clock(a), clock(b); {
-			case ta < tb:
-				return -1
-			case ta > tb:
-				return 1
-			}
-			return 0
-		})
+		sortByTime(mine, clock)
 		var past features.History
 		first := int64(len(order))
 		for from := 0; from < len(mine); {
@@ -93,6 +86,11 @@ func (p *pipeline) history(h *History) error {
 		p.sources.report("history: %d rows with fewer than %d earlier events are dropped, %d stay", short, h.Min, p.table.rows)
 	}
 	return nil
+}
+
+// sortByTime orders rows by their time, rows of one moment as they were.
+func sortByTime(rows []int32, clock func(r int32) int64) {
+	slices.SortStableFunc(rows, func(a, b int32) int { return cmp.Compare(clock(a), clock(b)) })
 }
 
 func place(b *features.Behaviour) int64 { return b.Attributes[position].(int64) }

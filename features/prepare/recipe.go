@@ -57,6 +57,8 @@ type Step struct {
 	Sort      []string          `yaml:"sort"` // stable, by these columns; "-name" descends; missing values come first
 	History   *History          `yaml:"history"`
 	Negatives *Negatives        `yaml:"negatives"`
+	Later     *Later            `yaml:"later"`
+	ParseTime *ParseTime        `yaml:"parse_time"`
 }
 
 // Join adds columns of another source to each row by key; rows keep their number and order.
@@ -353,6 +355,10 @@ func (s *Step) check(sources []string) error {
 			return at(s.Line, "negatives: no source %q%s", n.Pool, strict.Meant(n.Pool, sources))
 		}
 		return first(needs("user", n.User != ""), needs("item", n.Item != ""), needs("label", n.Label != ""))
+	case "later":
+		return s.Later.check(s.Line, needs)
+	case "parse_time":
+		return s.ParseTime.check(s.Line, needs)
 	}
 	return nil
 }

@@ -41,6 +41,10 @@ func (p *pipeline) step(ctx context.Context, s *Step) error {
 		err = p.history(s.History)
 	case "negatives":
 		err = p.negatives(ctx, s.Negatives)
+	case "later":
+		err = p.later(s.Later)
+	case "parse_time":
+		err = p.parseTime(s.ParseTime)
 	}
 	return located(s.Line, s.kind(), err)
 }

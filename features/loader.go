@@ -17,6 +17,10 @@ type LoaderOptions struct {
 	BufferRows int   // shuffle buffer, default 1<<20 rows; data that fits in it is kept encoded in memory and shuffled perfectly each epoch; negative: nothing is kept, for one pass in order
 	Part       *Part // nil: all rows
 	Read       ReadOptions
+	// WholeGroups makes batches of whole groups, of at most BatchSize rows; larger groups are cut.
+	WholeGroups bool
+	// Negatives is the probability with which a row whose first label is 0 is served, drawn by Seed and the row's place among those read; 0: all are.
+	Negatives float64
 }
 
 // Loader serves encoded batches of files, epoch after epoch, decoding ahead on its own goroutine with bounded memory. Its methods belong to one goroutine; an epoch must be closed before the next begins.
@@ -32,6 +36,7 @@ type Loader struct {
 
 	packing *packing
 	kept    *packedRows // nil: the rows do not fit
+	groups  []uint64    // of the kept rows, with WholeGroups
 }
 
 // NewLoader checks the files and returns a loader. The order of batches depends only on files, seed, epoch and options.
@@ -41,6 +46,9 @@ func NewLoader(e *Encoder, files []string, o LoaderOptions) (*Loader, error) {
 	}
 	if o.BufferRows == 0 {
 		o.BufferRows = 1 << 20
+	}
+	if o.WholeGroups && e.schema.GroupColumn() == "" {
+		return nil, &SchemaError{Reason: "batches of whole groups: the schema names neither group nor user"}
 	}
 	l := &Loader{encoder: e, files: files, options: o}
 	r, err := openPart(e.schema, files, o.Part, o.Read)
@@ -119,6 +127,7 @@ type stream struct {
 	reader  *partReader
 	encoder *Encoder
 	batch   Batch
+	thinned *negatives // nil: every row is served
 }
 
 func (l *Loader) stream(files []string) (*stream, error) {
@@ -126,17 +135,35 @@ func (l *Loader) stream(files []string) (*stream, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &stream{reader: r, encoder: l.encoder}, nil
+	s := &stream{reader: r, encoder: l.encoder}
+	if rate := l.options.Negatives; rate > 0 && rate < 1 {
+		s.thinned = &negatives{rate: rate, seed: l.options.Seed}
+	}
+	return s, nil
 }
 
 // next fills the stream's batch with the next record's rows.
 func (s *stream) next() error {
+	if s.thinned == nil {
+		return s.encode(&s.batch)
+	}
+	for {
+		if err := s.encode(&s.thinned.raw); err != nil {
+			return err
+		}
+		if s.thinned.thin(&s.batch); s.batch.Rows > 0 {
+			return nil
+		}
+	}
+}
+
+func (s *stream) encode(b *Batch) error {
 	rec, err := s.reader.Next()
 	if err != nil {
 		return err
 	}
 	defer rec.Release()
-	return s.encoder.EncodeInto(&s.batch, rec)
+	return s.encoder.EncodeInto(b, rec)
 }
 
 // load keeps the rows in memory if they fit.
@@ -160,7 +187,7 @@ func (l *Loader) load() error {
 			return err
 		}
 		if len(kept.at)+s.batch.Rows > l.options.BufferRows {
-			l.loaded = true
+			l.loaded, l.groups = true, nil
 			return nil
 		}
 		if l.packing == nil {
@@ -169,6 +196,9 @@ func (l *Loader) load() error {
 		for r := range s.batch.Rows {
 			row = l.packing.pack(row[:0], &s.batch, r)
 			kept.add(row)
+		}
+		if l.options.WholeGroups {
+			l.groups = append(l.groups, s.batch.Groups...)
 		}
 	}
 	if len(kept.at) == 0 {
@@ -186,6 +216,9 @@ func (l *Loader) Epoch(epoch int, skip int) (*Epoch, error) {
 	}
 	random := rand.New(rand.NewPCG(l.options.Seed, uint64(epoch)))
 	if l.kept != nil {
+		if l.options.WholeGroups {
+			return l.start(&groupPass{loader: l, random: random, skip: skip}), nil
+		}
 		return l.start(l.fromMemory(random, skip)), nil
 	}
 	files := append([]string(nil), l.files...)
@@ -196,6 +229,9 @@ func (l *Loader) Epoch(epoch int, skip int) (*Epoch, error) {
 	s, err := l.stream(files)
 	if err != nil {
 		return nil, err
+	}
+	if l.options.WholeGroups && l.options.BufferRows > 0 {
+		return l.start(&groupPass{loader: l, stream: s, random: random, skip: skip}), nil
 	}
 	p := &passer{loader: l, stream: s, random: random, skip: skip}
 	if shuffle {

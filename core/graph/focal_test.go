@@ -7,7 +7,7 @@ import (
 )
 
 // lossOf runs a loss over logits, labels and, where given, weights, and returns it with its gradient.
-func lossOf(t *testing.T, dtype DType, make func(z, y, w *Node) *Node, z, y, w []float64) (float64, []float64) {
+func lossOf(t *testing.T, dtype DType, make func(z, y, w *Node) *Node, z, y, w []float64, bind ...func(p *Plan)) (float64, []float64) {
 	t.Helper()
 	g := New(dtype)
 	column := func(name string, x []float64) (*Node, *Tensor) {
@@ -33,6 +33,9 @@ func lossOf(t *testing.T, dtype DType, make func(z, y, w *Node) *Node, z, y, w [
 	p.Bind(yn, yt)
 	if w != nil {
 		p.Bind(wn, wt)
+	}
+	for _, f := range bind {
+		f(p)
 	}
 	run(t, p)
 	numbers := func(x *Tensor) []float64 {

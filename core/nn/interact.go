@@ -20,6 +20,12 @@ func (n *Net) LayerNormAct(name string, x *graph.Node, act graph.Activation) *gr
 	return graph.LayerNormAct(x, gamma, beta, 1e-5, act)
 }
 
+// InteractingLayer adds a layer of AutoInt with layer norm before its ReLU, the norm as LayerNorm has it.
+func (n *Net) InteractingLayer(name string, x, w *graph.Node, l graph.Interacting) (y, alpha *graph.Node) {
+	l.Gamma, l.Beta, l.Eps = n.Param(name+"/gamma", 1, l.Width, Constant(1)), n.Param(name+"/beta", 1, l.Width, Zeros()), 1e-5
+	return graph.InteractingLayer(x, w, l)
+}
+
 // Explanation is a value inside a model that says why a score is what it is.
 type Explanation struct {
 	Name   string

@@ -58,6 +58,17 @@ func (m *Model) interact(net *nn.Net, name string, x *graph.Node, fields []strin
 	if m.UseScale {
 		scale = 1 / math.Sqrt(float64(width/m.NumHeads))
 	}
+	if act == graph.Identity && !(m.LayerNorm && m.LayerNormPlace == "after_relu") {
+		l := graph.Interacting{Fields: len(fields), Heads: m.NumHeads, Width: width, Scale: scale, Rate: *m.AttentionDropout, Residual: residual != nil}
+		var y, weights *graph.Node
+		if m.LayerNorm {
+			y, weights = net.InteractingLayer(name+"/norm", x, w, l)
+		} else {
+			y, weights = graph.InteractingLayer(x, w, l)
+		}
+		net.Explain(name+"/weights", weights, fields)
+		return y
+	}
 	y, weights := graph.FieldAttentionOf(graph.Linear(x, w, bias, act), residual, width, len(fields), m.NumHeads, scale, *m.AttentionDropout)
 	net.Explain(name+"/weights", weights, fields)
 	switch {

@@ -1,0 +1,110 @@
+package graph
+
+import (
+	"math"
+
+	"github.com/millrace/millrace/core/onnx"
+)
+
+func (o linearOp) onnx(x *ONNX, in []onnxInput) onnx.Value {
+	biasAt, slopesAt, residualAt := o.place()
+	var y onnx.Value
+	if o.bias {
+		y = x.dense(in[0].Value, in[1].Value, in[biasAt].Value)
+	} else {
+		y = x.matmul(in[0].Value, in[1].Value)
+	}
+	if o.residual {
+		y = x.add(y, in[residualAt].Value)
+	}
+	if o.prelu {
+		return x.op("PRelu", y, in[slopesAt].Value)
+	}
+	return x.activate(o.act, y)
+}
+
+func (o activationOp) onnx(x *ONNX, in []onnxInput) onnx.Value {
+	return x.activate(o.act, in[0].Value)
+}
+
+func (preluOp) onnx(x *ONNX, in []onnxInput) onnx.Value {
+	return x.op("PRelu", in[0].Value, in[1].Value)
+}
+
+func (dropoutOp) onnx(_ *ONNX, in []onnxInput) onnx.Value { return in[0].Value }
+
+// standardised is (a−mean)/sqrt(var+eps) with the running statistics.
+func (x *ONNX) standardised(spec normSpec, a onnx.Value) onnx.Value {
+	var rstd []float32
+	for _, v := range spec.stats.Var.F32 {
+		rstd = append(rstd, float32(1/math.Sqrt(float64(v)+spec.eps)))
+	}
+	return x.mul(x.sub(a, x.row(spec.stats.Mean.F32)), x.row(rstd))
+}
+
+func (o batchNormOp) onnx(x *ONNX, in []onnxInput) onnx.Value {
+	y := x.standardised(o.normSpec, in[0].Value)
+	if len(in) > 1 {
+		y = x.add(x.mul(y, in[1].Value), in[2].Value)
+	}
+	return x.activate(o.act, y)
+}
+
+func (o diceOp) onnx(x *ONNX, in []onnxInput) onnx.Value {
+	p := x.op("Sigmoid", x.standardised(o.normSpec, in[0].Value))
+	alpha := in[1].Value
+	return x.mul(in[0].Value, x.add(alpha, x.mul(p, x.sub(x.number(1), alpha))))
+}
+
+func (o layerNormOp) onnx(x *ONNX, in []onnxInput) onnx.Value {
+	cols := int64(in[0].cols)
+	y := x.to.OpWith("LayerNormalization", []onnx.Attribute{onnx.Int("axis", -1), onnx.Float("epsilon", float32(o.eps))},
+		in[0].Value, x.reshape(in[1].Value, cols), x.reshape(in[2].Value, cols))
+	return x.activate(o.act, y)
+}
+
+func (rowSoftmaxOp) onnx(x *ONNX, in []onnxInput) onnx.Value { return x.softmax(in[0].Value, 1) }
+
+func (addOp) onnx(x *ONNX, in []onnxInput) onnx.Value { return x.add(in[0].Value, in[1].Value) }
+func (subOp) onnx(x *ONNX, in []onnxInput) onnx.Value { return x.sub(in[0].Value, in[1].Value) }
+func (mulOp) onnx(x *ONNX, in []onnxInput) onnx.Value { return x.mul(in[0].Value, in[1].Value) }
+
+func (o scaleOp) onnx(x *ONNX, in []onnxInput) onnx.Value { return x.scaled(in[0].Value, o.alpha) }
+
+func (addRowOp) onnx(x *ONNX, in []onnxInput) onnx.Value { return x.add(in[0].Value, in[1].Value) }
+
+func (rowSumOp) onnx(x *ONNX, in []onnxInput) onnx.Value { return x.sum(in[0].Value, 1, true) }
+
+func (repeatOp) onnx(x *ONNX, in []onnxInput) onnx.Value {
+	rows := x.to.OpWith("Shape", []onnx.Attribute{onnx.Int("start", 0), onnx.Int("end", 1)}, in[1].Value)
+	return x.op("Expand", in[0].Value, x.concat(0, rows, x.to.Ints(int64(in[0].cols))))
+}
+
+func (concatOp) onnx(x *ONNX, in []onnxInput) onnx.Value {
+	var parts []onnx.Value
+	for _, p := range in {
+		parts = append(parts, p.Value)
+	}
+	return x.concat(1, parts...)
+}
+
+func (o sliceOp) onnx(x *ONNX, in []onnxInput) onnx.Value {
+	return x.columns(in[0].Value, o.from, o.from+o.cols)
+}
+
+func (o reshapeOp) onnx(x *ONNX, in []onnxInput) onnx.Value {
+	return x.reshape(in[0].Value, -1, int64(in[0].cols*o.join/o.split))
+}
+
+func (o mixtureOp) onnx(x *ONNX, in []onnxInput) onnx.Value {
+	experts := x.reshape(in[0].Value, -1, int64(o.experts), int64(in[0].cols/o.experts))
+	return x.sum(x.mul(experts, x.unsqueeze(x.softmax(in[1].Value, 1), 2)), 1, false)
+}
+
+func (productLogitOp) onnx(x *ONNX, in []onnxInput) onnx.Value {
+	a, b := x.op("Neg", in[0].Value), x.op("Neg", in[1].Value)
+	both := x.add(a, b)
+	top := x.op("Max", a, b, both)
+	part := func(v onnx.Value) onnx.Value { return x.op("Exp", x.sub(v, top)) }
+	return x.op("Neg", x.add(top, x.op("Log", x.op("Sum", part(a), part(b), part(both)))))
+}

@@ -113,9 +113,9 @@ def read(path, share):
     return lines[0], lines[1 : 1 + int(share * (len(lines) - 1))]
 
 
-def prepare(args, folder):
+def prepare(args, folder, names=FILES):
     """FuxiCTR's feature map and encoded files, and the same rows as files for millrace."""
-    files = {part: read(pathlib.Path(args.data) / name, args.share) for part, name in FILES.items()}
+    files = {part: read(pathlib.Path(args.data) / name, args.share) for part, name in names.items()}
     head = files["train"][0]
     columns = {part: {c: np.array([int(r[i]) for r in rows]) for i, c in enumerate(head)} for part, (_, rows) in files.items()}
     specs = []

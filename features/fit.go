@@ -14,9 +14,17 @@ func Fit(s *Schema, files []string, part *Part, o ReadOptions, progress func(sha
 	if err != nil {
 		return nil, nil, err
 	}
+	if err := f.read(s, files, part, o, progress); err != nil {
+		return nil, nil, err
+	}
+	return f.stats(), f.vocabulary(), nil
+}
+
+// read adds all rows.
+func (f *fitter) read(s *Schema, files []string, part *Part, o ReadOptions, progress func(share float64)) error {
 	r, err := openPart(s, files, part, o)
 	if err != nil {
-		return nil, nil, err
+		return err
 	}
 	defer r.Close()
 	for {
@@ -25,21 +33,21 @@ func Fit(s *Schema, files []string, part *Part, o ReadOptions, progress func(sha
 			break
 		}
 		if err != nil {
-			return nil, nil, err
+			return err
 		}
 		err = f.add(rec)
 		rec.Release()
 		if err != nil {
-			return nil, nil, err
+			return err
 		}
 		if progress != nil {
 			progress(r.Progress())
 		}
 	}
 	if f.rows == 0 {
-		return nil, nil, emptyPart(part, files)
+		return emptyPart(part, files)
 	}
-	return f.stats(), f.vocabulary(), nil
+	return nil
 }
 
 func emptyPart(part *Part, files []string) error {

@@ -30,6 +30,8 @@ type Settings struct {
 	FocalGamma           float64 `yaml:"focal_gamma"`          // loss focal_loss; default 2
 	FocalAlpha           float64 `yaml:"focal_alpha"`          // the positives' weight, the negatives' being 1 less it; default 0.25
 	Loss                 string  // of the key loss: binary_crossentropy (default) or focal_loss
+	// MinibatchAware makes DIN's regulariser of embedding_regularizer: λ/n_j on the batch's rows, n_j being how often id j occurs in the training rows (KDD 2018, section 5.1).
+	MinibatchAware bool `yaml:"minibatch_aware_regularizer"`
 	// EmbeddingInitializerStd is the standard deviation of new embedding rows; default 1e-4.
 	EmbeddingInitializerStd float64 `yaml:"embedding_initializer_std"`
 }
@@ -58,12 +60,16 @@ func defaultSettings() Settings {
 
 // Optim returns the optimizer's configuration.
 func (s *Settings) Optim() optim.Config {
+	l2 := s.EmbeddingRegularizer
+	if s.MinibatchAware {
+		l2 = 0
+	}
 	return optim.Config{
 		Optimizer:          s.Optimizer,
 		EmbeddingOptimizer: s.EmbeddingOptimizer,
 		LearningRate:       s.LearningRate,
 		NetL2:              s.NetRegularizer,
-		EmbeddingL2:        s.EmbeddingRegularizer,
+		EmbeddingL2:        l2,
 		MaxNorm:            s.MaxGradientNorm,
 	}
 }
@@ -117,6 +123,8 @@ func (s *Settings) check() error {
 		return fmt.Errorf("learning_rate is %g, want more than 0", s.LearningRate)
 	case !(s.EmbeddingRegularizer >= 0):
 		return fmt.Errorf("embedding_regularizer is %g, want at least 0", s.EmbeddingRegularizer)
+	case s.MinibatchAware && s.EmbeddingRegularizer == 0:
+		return fmt.Errorf("minibatch_aware_regularizer has no strength: embedding_regularizer is 0")
 	case !(s.NetRegularizer >= 0):
 		return fmt.Errorf("net_regularizer is %g, want at least 0", s.NetRegularizer)
 	case !(s.MaxGradientNorm >= 0):

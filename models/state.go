@@ -2,6 +2,7 @@ package models
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -19,6 +20,8 @@ type Trainer struct {
 	Tables    map[string]*table.Table
 	Step      *Step
 	Optimizer *optim.Optimizer
+
+	aware *minibatchAware // nil: the optimizer regularises
 }
 
 // NewTrainer returns a trainer with initial weights; see NewStep about admit and NewTables about the vocabulary.
@@ -66,11 +69,21 @@ func (p *Program) newTrainer(tables map[string]*table.Table, admit bool) (*Train
 
 // Train takes one step on a batch: the loss without and the value of its L2 part. The step's number is the optimizer's count.
 func (t *Trainer) Train(b *features.Batch) (loss, l2 float64, err error) {
+	if t.NeedsOccurrences() {
+		return 0, 0, errors.New("mini-batch aware regulariser: the training rows' ids are not counted")
+	}
 	if loss, err = t.Step.Run(b, t.Optimizer.Steps()+1); err != nil {
 		return 0, 0, err
 	}
-	l2, _, err = t.Optimizer.Step(t.Step.Gradients())
-	return loss, l2, err
+	dense, rows := t.Step.Gradients()
+	var aware float64
+	if t.aware != nil {
+		if aware, err = t.aware.add(rows); err != nil {
+			return 0, 0, err
+		}
+	}
+	l2, _, err = t.Optimizer.Step(dense, rows)
+	return loss, l2 + aware, err
 }
 
 // Parts returns the trainer's weights and optimizer state as parts of a checkpoint. The tables' parts are views: nothing may train until they are written.

@@ -31,6 +31,7 @@ type Incremental struct {
 	record    features.Batch // the encoding of one record
 	pending   features.Batch // rows that wait for their minibatch
 	rows      int64          // trained
+	read      uint64         // trained or left out by negative_sampling
 	seq       uint64         // of updates
 	updated   int64          // rows trained when the last update was made, −1 before the first
 	loss      float64
@@ -50,6 +51,7 @@ type IncrementalOptions struct {
 type incrementalState struct {
 	Rows int64  `json:"rows"`
 	Seq  uint64 `json:"seq"`
+	Read uint64 `json:"read,omitempty"`
 }
 
 const (
@@ -91,7 +93,7 @@ func ResumeIncremental(c *models.Checkpoint, o IncrementalOptions) (*Incremental
 	if err != nil {
 		return nil, err
 	}
-	l.rows, l.seq = state.Rows, state.Seq
+	l.rows, l.seq, l.read = state.Rows, state.Seq, max(state.Read, uint64(state.Rows))
 	if l.admission != nil && c.Snapshot != nil && hasPart(c.Snapshot, admissionPart) {
 		part, err := c.Snapshot.Part(admissionPart)
 		if err == nil {
@@ -114,6 +116,9 @@ func hasPart(s *snapshot.Snapshot, name string) bool {
 }
 
 func newIncremental(t *models.Trainer, stats *features.Stats, o IncrementalOptions) (*Incremental, error) {
+	if t.NeedsOccurrences() {
+		return nil, refuse("minibatch_aware_regularizer needs the training rows' ids counted beforehand, which a stream cannot give")
+	}
 	encoder, err := features.NewEncoder(t.Program.Schema(), stats)
 	if err != nil {
 		return nil, err
@@ -168,6 +173,10 @@ func (l *Incremental) Learn(rec arrow.Record) (rows int64, err error) {
 		return l.rows, err
 	}
 	for r := range l.record.Rows {
+		l.read++
+		if l.leavesOut(r) {
+			continue
+		}
 		l.pending.Append(&l.record, r)
 		if l.pending.Rows >= l.batchSize {
 			if err := l.train(); err != nil {
@@ -176,6 +185,12 @@ func (l *Incremental) Learn(rec arrow.Record) (rows int64, err error) {
 		}
 	}
 	return l.rows, nil
+}
+
+// leavesOut draws whether the model file's negative_sampling leaves row r of the record out.
+func (l *Incremental) leavesOut(r int) bool {
+	s := l.trainer.Program.Spec().Settings.NegativeSampling
+	return s.Sampled() && l.record.Labels[0][r] == 0 && !features.KeepsRow(l.trainer.Program.Seed(), l.read, s.Rate)
 }
 
 // Flush trains on the rows that wait.
@@ -258,7 +273,7 @@ func (l *Incremental) Snapshot() (snapshot.Manifest, []snapshot.Part, error) {
 	if err != nil {
 		return m, nil, fmt.Errorf("take a checkpoint of the learner: %w", err)
 	}
-	text, err := json.Marshal(incrementalState{Rows: l.rows, Seq: l.seq})
+	text, err := json.Marshal(incrementalState{Rows: l.rows, Seq: l.seq, Read: l.read})
 	if err != nil {
 		return m, nil, fmt.Errorf("take a checkpoint of the learner: %w", err)
 	}

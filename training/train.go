@@ -171,6 +171,15 @@ func (r *run) open(ctx context.Context) error {
 			return err
 		}
 	}
+	if r.trainer.NeedsOccurrences() {
+		counts, err := features.CountOccurrences(r.Schema, r.files, r.part("train"), r.preparing(ctx))
+		if err != nil {
+			return err
+		}
+		if err := r.trainer.SetOccurrences(counts); err != nil {
+			return err
+		}
+	}
 	encoder, err := features.NewEncoder(r.Schema, r.stats)
 	if err != nil {
 		return err

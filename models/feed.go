@@ -16,6 +16,7 @@ type feed struct {
 	tables []*tableFeed
 	dense  []denseFeed
 	ragged []*raggedFeed
+	codes  []*codeFeed
 	gather gatherJob
 }
 
@@ -81,6 +82,7 @@ func newFeed(p *Program, net *nn.Net) *feed {
 		}
 		f.dense = append(f.dense, denseFeed{columns, f.input(d.Node)})
 	}
+	f.addCodes(net)
 	f.gather.body = f.gather.blocks
 	return f
 }
@@ -154,6 +156,11 @@ func (f *feed) prepare(b *features.Batch, plan *graph.Plan, share bool) error {
 			if l.ragged != nil {
 				l.input.tensor.Resize(len(l.ids(b)), l.Node.Cols)
 			}
+		}
+	}
+	for _, c := range f.codes {
+		if err := c.fill(b); err != nil {
+			return err
 		}
 	}
 	for _, d := range f.dense {

@@ -69,7 +69,7 @@ func Parse(text []byte, s *features.Schema) (*Spec, error) {
 	if err := spec.decode(keys, config); err != nil {
 		return nil, fmt.Errorf("model file %w", err)
 	}
-	if err := spec.Settings.check(); err != nil {
+	if err := errors.Join(spec.Settings.check(), spec.Settings.checkLoss(s)); err != nil {
 		return nil, fmt.Errorf("model file: %w", err)
 	}
 	if spec.Model, err = config.Model(s, &spec.Settings); err != nil {

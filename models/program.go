@@ -1,6 +1,7 @@
 package models
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 
@@ -47,7 +48,7 @@ func NewProgram(spec *Spec, s *features.Schema, seed uint64) (*Program, error) {
 	for _, v := range a.net.Params {
 		p.params = append(p.params, paramSpec{v.Name, v.Value.Rows, v.Value.Cols, v.Buffer})
 	}
-	if err := p.collectTables(a.net); err != nil {
+	if err := errors.Join(p.collectTables(a.net), checkCodes(s, a.net)); err != nil {
 		return nil, fmt.Errorf("build model %s: %w", spec.Name, err)
 	}
 	p.collectGroups(a.net)
@@ -118,6 +119,7 @@ type assembly struct {
 	logits  []*graph.Node
 	labels  []*graph.Node
 	weights *graph.Node // nil without a weight column
+	groups  *graph.Node // nil where the loss compares no rows
 	loss    *graph.Node
 }
 
@@ -137,26 +139,7 @@ func (p *Program) assembleIn(net *nn.Net) (*assembly, error) {
 			modelErr = fmt.Errorf("%d logits for %d labels", len(a.logits), len(p.schema.Labels))
 			return
 		}
-		if p.schema.Weight != "" {
-			a.weights = a.net.Graph.Input("weight", 1)
-		}
-		var losses []*graph.Node
-		for i, l := range p.schema.Labels {
-			y := a.net.Graph.Input("label/"+l.Name, 1)
-			a.labels = append(a.labels, y)
-			if set := &p.spec.Settings; set.Loss == FocalLoss {
-				losses = append(losses, graph.FocalWithLogits(a.logits[i], y, a.weights, set.FocalGamma, set.FocalAlpha))
-			} else {
-				losses = append(losses, graph.BCEWithLogits(a.logits[i], y, a.weights))
-			}
-		}
-		for _, x := range a.net.Auxiliaries {
-			losses = append(losses, graph.Scale(x.Loss, x.Weight))
-		}
-		a.loss = losses[0]
-		if len(losses) > 1 {
-			a.loss = graph.SumScalars(losses...)
-		}
+		modelErr = p.addLoss(a)
 	})
 	if err == nil {
 		err = modelErr

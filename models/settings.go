@@ -29,7 +29,10 @@ type Settings struct {
 	LRStepFactor         float64 `yaml:"lr_step_factor"`       // step: by what; default 0.1
 	FocalGamma           float64 `yaml:"focal_gamma"`          // loss focal_loss; default 2
 	FocalAlpha           float64 `yaml:"focal_alpha"`          // the positives' weight, the negatives' being 1 less it; default 0.25
-	Loss                 string  // of the key loss: binary_crossentropy (default) or focal_loss
+	Loss                 string  // of the key loss: binary_crossentropy (default), focal_loss, pairwise, listwise, in_batch_softmax
+	PointwiseWeight      float64 `yaml:"pointwise_weight"` // pairwise, listwise: the cross-entropy is added so many times, for scores that are probabilities; default 0
+	// NegativeSampling is by what probability training keeps a row whose label is negative; default all. Scores are those of the unsampled rows.
+	NegativeSampling Sampling `yaml:"negative_sampling"`
 	// MinibatchAware makes DIN's regulariser of embedding_regularizer: λ/n_j on the batch's rows, n_j being how often id j occurs in the training rows (KDD 2018, section 5.1).
 	MinibatchAware bool `yaml:"minibatch_aware_regularizer"`
 	// EmbeddingInitializerStd is the standard deviation of new embedding rows; default 1e-4.
@@ -74,31 +77,12 @@ func (s *Settings) Optim() optim.Config {
 	}
 }
 
-// Losses of the key loss.
-const (
-	CrossEntropyLoss = "binary_crossentropy"
-	FocalLoss        = "focal_loss"
-)
-
 // Schedule is by what the learning rate is multiplied as a training goes on.
 func (s *Settings) Schedule() optim.Schedule {
 	return optim.Schedule{
 		Kind: s.LRSchedule, WarmupSteps: s.LRWarmupSteps, Epochs: float64(s.Epochs), EndFactor: s.LREndFactor,
 		StepEpochs: s.LRStepEpochs, StepFactor: s.LRStepFactor,
 	}
-}
-
-// parseLoss reads the key loss.
-func (s *Settings) parseLoss(text string) error {
-	switch Canonical(text) {
-	case "binarycrossentropy", "binarylogloss":
-		s.Loss = CrossEntropyLoss
-	case "focal", "focalloss", "binaryfocalloss":
-		s.Loss = FocalLoss
-	default:
-		return fmt.Errorf("loss is %q, want %s or %s", text, CrossEntropyLoss, FocalLoss)
-	}
-	return nil
 }
 
 // check fills what depends on other keys and refuses impossible values.
@@ -139,6 +123,9 @@ func (s *Settings) check() error {
 	}
 	if !(s.FocalAlpha > 0 && s.FocalAlpha < 1) {
 		return fmt.Errorf("focal_alpha is %g, want more than 0 and less than 1", s.FocalAlpha)
+	}
+	if !(s.PointwiseWeight >= 0) || s.PointwiseWeight > 0 && !s.Grouped() {
+		return fmt.Errorf("pointwise_weight is %g with loss %s, want at least 0, and 0 but for %s and %s", s.PointwiseWeight, s.Loss, PairwiseLoss, ListwiseLoss)
 	}
 	if err := s.Schedule().Check(); err != nil {
 		return fmt.Errorf("lr_schedule %s: %w", s.LRSchedule, err)

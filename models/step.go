@@ -21,6 +21,7 @@ type Step struct {
 	sum    *rowSums
 	ys     []*graph.Tensor // one a label
 	weight *graph.Tensor
+	group  *groupNumbers // nil where the loss compares no rows
 	dense  []optim.Dense
 	rows   []optim.Rows
 }
@@ -80,6 +81,10 @@ func (p *Program) NewStep(tables map[string]*table.Table, admit bool) (*Step, er
 		s.weight = graph.NewTensor(0, 1)
 		s.plan.Bind(a.weights, s.weight)
 	}
+	if a.groups != nil {
+		s.group = newGroupNumbers()
+		s.plan.Bind(a.groups, s.group.tensor)
+	}
 	return s, nil
 }
 
@@ -121,6 +126,9 @@ func (s *Step) fillLabels(b *features.Batch) error {
 				s.weight.F32[i] = 1
 			}
 		}
+	}
+	if s.group != nil {
+		return s.group.fill(b)
 	}
 	return nil
 }

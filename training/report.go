@@ -148,8 +148,13 @@ func (r *run) reportData(record *runRecord, rows []*metric.Rows, c *models.Check
 
 func lossCaption(spec *models.Spec, labels int) string {
 	c := "Logloss, training (without the L2 term) and validation"
-	if spec.Settings.Loss == models.FocalLoss {
-		c = "Focal loss in training (without the L2 term), logloss in validation"
+	if name := map[string]string{
+		models.FocalLoss: "Focal loss", models.PairwiseLoss: "Pairwise loss", models.ListwiseLoss: "Listwise loss", models.InBatchLoss: "Softmax loss over the batch's items",
+	}[spec.Settings.Loss]; name != "" {
+		c = name + " in training (without the L2 term), logloss in validation"
+	}
+	if spec.Settings.NegativeSampling.Sampled() {
+		c += "; training over the sampled rows"
 	}
 	if labels > 1 {
 		c += ", means over the labels"

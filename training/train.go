@@ -187,6 +187,7 @@ func (r *run) open(ctx context.Context) error {
 	set := &r.Spec.Settings
 	r.loader, err = features.NewLoader(encoder, r.files, features.LoaderOptions{
 		BatchSize: set.BatchSize, Shuffle: *set.Shuffle, Seed: r.Seed, Part: r.part("train"), Read: r.readOptions(),
+		WholeGroups: set.Grouped(), Negatives: set.NegativeSampling.Rate,
 	})
 	if err != nil {
 		return err
@@ -466,6 +467,9 @@ func (r *run) trainEpoch(ctx context.Context) (err error) {
 			err = cerr
 		}
 	}()
+	if n := r.loader.Rows(); n > 0 { // without the negatives that sampling leaves out
+		s.Total = n
+	}
 	auc := math.NaN()
 	if n := len(s.Curve); n > 0 {
 		auc = float64(s.Curve[n-1].Valid.AUC)

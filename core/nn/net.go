@@ -29,6 +29,14 @@ type Net struct {
 	// Auxiliaries are the losses that the model added with Auxiliary. Plans for scoring do not compute them.
 	Auxiliaries []Auxiliary
 
+	// Heads are logits that only training has, and Objective, where it is not nil, the loss that the model has in place of its logits'.
+	Heads     []Head
+	Objective Objective
+
+	// Vectors are values that may be asked for instead of scores, Codes inputs of ids as numbers.
+	Vectors []Vector
+	Codes   []*Code
+
 	// Scoring tells layers that nobody will ask for gradients: they may add operations that have none, over the same parameters.
 	Scoring bool
 

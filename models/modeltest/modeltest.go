@@ -39,7 +39,7 @@ func Program(t testing.TB, schema, model string) *models.Program {
 	return p
 }
 
-// Batch makes a random batch: ids 1 to ids, lists of 0 to 6 ids (behaviours of one row all of one length), numbers, and labels.
+// Batch makes a random batch: ids 1 to ids, lists of 0 to 6 ids (behaviours of one row all of one length), numbers, labels, and where the schema has groups four rows of each.
 func Batch(s *features.Schema, rows, ids int, seed uint64) *features.Batch {
 	rng := rand.New(rand.NewPCG(seed, 0))
 	b := &features.Batch{Rows: rows, Columns: make([]features.Column, len(s.Fields)), Labels: make([][]float32, len(s.Labels))}
@@ -73,6 +73,11 @@ func Batch(s *features.Schema, rows, ids int, seed uint64) *features.Batch {
 	for i := range b.Labels {
 		for range rows {
 			b.Labels[i] = append(b.Labels[i], float32(rng.IntN(2)))
+		}
+	}
+	if s.GroupColumn() != "" {
+		for r := range rows {
+			b.Groups = append(b.Groups, uint64(1+r/4))
 		}
 	}
 	return b
@@ -184,7 +189,14 @@ func CheckGradients(t *testing.T, schema, model string) {
 		var parts []*graph.Node
 		for i, z := range logits {
 			labels = append(labels, net.Graph.Input("label/"+s.Labels[i].Name, 1))
-			parts = append(parts, graph.BCEWithLogits(z, labels[i], nil))
+			if net.Objective != nil {
+				parts = append(parts, net.Objective(i, labels[i], nil))
+			} else {
+				parts = append(parts, graph.BCEWithLogits(z, labels[i], nil))
+			}
+		}
+		for _, h := range net.Heads {
+			parts = append(parts, graph.Scale(graph.BCEWithLogits(h.Logit, labels[h.Label], nil), h.Weight))
 		}
 		for _, x := range net.Auxiliaries {
 			parts = append(parts, graph.Scale(x.Loss, x.Weight))
@@ -239,6 +251,17 @@ func CheckGradients(t *testing.T, schema, model string) {
 	}
 	for n, v := range values {
 		plan.Bind(n, v)
+	}
+	for _, c := range net.Codes {
+		n := rows
+		if c.Ragged != nil {
+			n = int(offsets[rows])
+		}
+		v := graph.NewTensorOf(graph.Float64, n, 1)
+		for i := range v.F64 {
+			v.F64[i] = float64(rng.IntN(2))
+		}
+		plan.Bind(c.Node, v)
 	}
 	for _, y := range labels {
 		v := graph.NewTensorOf(graph.Float64, rows, 1)

@@ -14,7 +14,7 @@ import (
 // EvalOptions say what Evaluate measures beside the figures of all rows.
 type EvalOptions struct {
 	SkipBad   int64
-	Cutoffs   []int    // NDCG and recall of each group's first rows
+	Cutoffs   []int    // NDCG, recall and MRR of each group's first rows
 	Slices    []string // fields, or columns, by whose values the figures are told as well
 	TopSlices int      // values of a field that are told on their own, those with the most rows; default 20
 }
@@ -34,6 +34,7 @@ type RankingFigures struct {
 	K      int    `json:"k"`
 	NDCG   Figure `json:"ndcg"`
 	Recall Figure `json:"recall"`
+	MRR    Figure `json:"mrr"`
 	Groups int    `json:"groups"` // those that hold a positive
 }
 
@@ -89,7 +90,7 @@ func Evaluate(ctx context.Context, c *models.Checkpoint, paths []string, o EvalO
 	r.Figures = figuresOf(c.Schema, rows)
 	for i, l := range c.Schema.Labels {
 		for _, k := range rows[i].Ranking(o.Cutoffs...) {
-			r.Ranking = append(r.Ranking, RankingFigures{l.Name, k.K, Figure(k.NDCG), Figure(k.Recall), k.Groups})
+			r.Ranking = append(r.Ranking, RankingFigures{l.Name, k.K, Figure(k.NDCG), Figure(k.Recall), Figure(k.MRR), k.Groups})
 		}
 	}
 	return r, nil

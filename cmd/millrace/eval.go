@@ -38,7 +38,7 @@ func evalCommand() *cobra.Command {
 	flags.StringArrayVar(&data, "data", nil, "data files, folders, globs")
 	flags.StringArrayVar(&slices, "slice", nil, "tell the figures by the values of this field or column as well (a number by ranges, a history by its length); may be given again")
 	flags.IntVar(&top, "top", 20, "values of a field that are told on their own, those with the most rows; the others are told together")
-	flags.IntSliceVar(&cutoffs, "at", nil, "NDCG and recall of each group's first rows, such as 5,10")
+	flags.IntSliceVar(&cutoffs, "at", nil, "NDCG, recall and MRR of each group's first rows, such as 5,10")
 	flags.Int64Var(&skipBad, "skip-bad", 0, "tolerate this many unusable rows")
 	flags.IntVar(&threads, "threads", 0, "threads of the numeric kernels (default: all processors)")
 	flags.BoolVar(&asJSON, "json", false, "print the figures as one JSON object on the last line")
@@ -78,7 +78,7 @@ func evalCommand() *cobra.Command {
 // tellRanking prints the rankings, a line a cutoff.
 func tellRanking(w io.Writer, ranking []training.RankingFigures) {
 	for _, r := range ranking {
-		fmt.Fprintf(w, "  %s@%d: NDCG %s, recall %s over %d groups\n", r.Label, r.K, cell(r.NDCG, 6), cell(r.Recall, 6), r.Groups)
+		fmt.Fprintf(w, "  %s@%d: NDCG %s, recall %s, MRR %s over %d groups\n", r.Label, r.K, cell(r.NDCG, 6), cell(r.Recall, 6), cell(r.MRR, 6), r.Groups)
 	}
 }
 

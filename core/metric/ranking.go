@@ -10,6 +10,7 @@ type Ranking struct {
 	K      int
 	NDCG   float64 // the gain of a positive at place i is 1/log2(i+1), over that of the best order (Järvelin and Kekäläinen 2002)
 	Recall float64 // share of the group's positives among its first K rows
+	MRR    float64 // 1 over the place of the group's first positive, 0 where that is behind place K
 	Groups int     // groups that hold a positive
 }
 
@@ -19,14 +20,14 @@ type Ranking struct {
 func (r *Rows) Ranking(cutoffs ...int) []Ranking {
 	out := make([]Ranking, len(cutoffs))
 	for i, k := range cutoffs {
-		out[i] = Ranking{K: k, NDCG: math.NaN(), Recall: math.NaN()}
+		out[i] = Ranking{K: k, NDCG: math.NaN(), Recall: math.NaN(), MRR: math.NaN()}
 	}
 	if r.bad > 0 || r.groups == nil || len(cutoffs) == 0 {
 		return out
 	}
 	gains := discounts(slices.Max(cutoffs))
 	groups := 0
-	ndcg, recall := make([]float64, len(cutoffs)), make([]float64, len(cutoffs))
+	ndcg, recall, mrr := make([]float64, len(cutoffs)), make([]float64, len(cutoffs)), make([]float64, len(cutoffs))
 	var blocks []tie
 	r.eachGroup(func(keys []uint64) {
 		var positives int
@@ -51,13 +52,34 @@ func (r *Rows) Ranking(cutoffs ...int) []Ranking {
 				ndcg[i] += gain / best
 			}
 			recall[i] += found / float64(positives)
+			mrr[i] += firstFound(blocks, k)
 		}
 	})
 	for i := range out {
 		out[i].Groups = groups
-		out[i].NDCG, out[i].Recall = ndcg[i]/float64(groups), recall[i]/float64(groups)
+		out[i].NDCG, out[i].Recall, out[i].MRR = ndcg[i]/float64(groups), recall[i]/float64(groups), mrr[i]/float64(groups)
 	}
 	return out
+}
+
+// firstFound is the mean of 1 over the place of the first positive, over all orders of equal scores: in a tie of n rows with p positives the first of these is at place 1 with probability
+// p/n, and where it is not yet by place i, at the next one with probability p/(n−i).
+func firstFound(blocks []tie, k int) (mean float64) {
+	place := 0
+	for _, b := range blocks {
+		if b.positives == 0 {
+			place += b.rows
+			continue
+		}
+		none := 1. // the probability that no positive has come
+		for i := 0; i <= b.rows-b.positives && place+i < k; i++ {
+			here := float64(b.positives) / float64(b.rows-i)
+			mean += none * here / float64(place+i+1)
+			none *= 1 - here
+		}
+		break
+	}
+	return mean
 }
 
 // discounts returns the gains of positives at the first places, summed up: element n is that of n places.

@@ -31,6 +31,21 @@ func TestRanking(t *testing.T) {
 	f([]float32{.9, .1, .1, .9}, []float32{1, 0, 0, 0}, []uint64{1, 1, 2, 2}, 1, 1, 1)            // a group without positives counts nowhere
 	f([]float32{.9, .1, .1, .9}, []float32{1, 0, 1, float32(nan)}, []uint64{1, 1, 2, 2}, 1, 1, 1) // nor a row without a label
 
+	m := func(scores, labels []float32, k int, mrr float64) {
+		t.Helper()
+		var r Rows
+		r.Add(scores, labels, nil, one[:len(scores)])
+		near(t, "MRR", r.Ranking(k)[0].MRR, mrr, 1e-15)
+	}
+	m([]float32{.9, .8, .2, .1}, []float32{1, 1, 0, 0}, 9, 1)
+	m([]float32{.9, .8, .2, .1}, []float32{0, 0, 1, 1}, 9, 1./3)
+	m([]float32{.9, .8, .2, .1}, []float32{0, 0, 1, 1}, 2, 0)
+	m([]float32{.9, .8, .2, .1}, []float32{0, 0, 0, 0}, 2, nan)
+	m([]float32{.9, .2, .2, .2}, []float32{0, 0, 1, 0}, 9, (1./2+1./3+1./4)/3) // a tie of one positive
+	m([]float32{.9, .2, .2, .2}, []float32{0, 0, 1, 0}, 3, (1./2+1./3)/3)
+	m([]float32{.2, .2, .2, .2}, []float32{0, 1, 1, 1}, 9, 3./4+1./4/2)
+	m([]float32{.2, .2, .2, .2}, []float32{1, 1, 1, 1}, 9, 1)
+
 	var r Rows
 	r.Add([]float32{.9, .5, .1}, []float32{0, 1, 0}, []float32{0, 3, 1}, []uint64{1, 1, 1})
 	near(t, "NDCG where the first row weighs nothing", r.Ranking(1)[0].NDCG, 1, 0)
@@ -48,7 +63,7 @@ func TestRankingTiesAreMeansOverOrders(t *testing.T) {
 	var r Rows
 	r.Add(scores, labels, nil, groups)
 	const draws = 60_000
-	var ndcg, recall float64
+	var ndcg, recall, mrr float64
 	s := make([]float32, len(scores))
 	for range draws {
 		for i := range s {
@@ -57,11 +72,12 @@ func TestRankingTiesAreMeansOverOrders(t *testing.T) {
 		var o Rows
 		o.Add(s, labels, nil, groups)
 		got := o.Ranking(3)[0]
-		ndcg, recall = ndcg+got.NDCG/draws, recall+got.Recall/draws
+		ndcg, recall, mrr = ndcg+got.NDCG/draws, recall+got.Recall/draws, mrr+got.MRR/draws
 	}
 	want := r.Ranking(3)[0]
 	near(t, "NDCG@3", want.NDCG, ndcg, 3e-3)
 	near(t, "recall@3", want.Recall, recall, 3e-3)
+	near(t, "MRR@3", want.MRR, mrr, 3e-3)
 }
 
 func TestRelativeFigures(t *testing.T) {

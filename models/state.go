@@ -113,10 +113,22 @@ func (t *Trainer) optimizerPart() snapshot.Part {
 }
 
 func (t *Trainer) loadOptimizer(p *snapshot.Part) error {
+	state, steps, rate, err := readOptimizer(p)
+	if err != nil {
+		return err
+	}
+	if err := t.Optimizer.Load(state, steps); err != nil {
+		return err
+	}
+	t.Optimizer.SetLearningRate(rate)
+	return nil
+}
+
+// readOptimizer reads what optimizerPart wrote.
+func readOptimizer(p *snapshot.Part) (state map[string]*graph.Tensor, step uint64, learningRate float64, err error) {
 	var steps []uint64
 	var rate []float64
-	state := map[string]*graph.Tensor{}
-	var err error
+	state = map[string]*graph.Tensor{}
 	for _, x := range p.Tensors {
 		switch x.Name {
 		case stepsTensor:
@@ -130,17 +142,13 @@ func (t *Trainer) loadOptimizer(p *snapshot.Part) error {
 			}
 		}
 		if err != nil {
-			return err
+			return nil, 0, 0, err
 		}
 	}
 	if len(steps) != 1 || len(rate) != 1 {
-		return fmt.Errorf("part %s has no step count or learning rate", p.Name)
+		return nil, 0, 0, fmt.Errorf("part %s has no step count or learning rate", p.Name)
 	}
-	if err := t.Optimizer.Load(state, steps[0]); err != nil {
-		return err
-	}
-	t.Optimizer.SetLearningRate(rate[0])
-	return nil
+	return state, steps[0], rate[0], nil
 }
 
 // Manifest begins the manifest of a checkpoint of these weights, with the progress given as JSON.

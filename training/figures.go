@@ -6,6 +6,7 @@ import (
 
 	"github.com/millrace/millrace/core/metric"
 	"github.com/millrace/millrace/features"
+	"github.com/millrace/millrace/models"
 )
 
 // Figure is a metric; NaN, where it is undefined, is null in JSON.
@@ -123,6 +124,8 @@ type Result struct {
 	Split             string  `json:"split"`
 	Seed              uint64  `json:"seed"`
 	Valid             Figure  `json:"valid_auc"`
+	// Init is what was taken over from the checkpoint of --init.
+	Init *models.Inheritance `json:"init,omitempty"`
 
 	monitor float64 // of the best epoch
 	curve   []EpochFigures

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/millrace/millrace/core/metric"
@@ -184,6 +185,9 @@ func (r *run) addFacts(d *reportData, record *runRecord) {
 			by = r.SplitBy
 		}
 		add("Shares cut by", by)
+	}
+	if record.Init != nil {
+		add("Start", strings.Join(WarmStartLines(record.Init), "; "))
 	}
 	add("Seed", strconv.FormatUint(record.Seed, 10))
 	add("Threads", strconv.Itoa(record.Threads))

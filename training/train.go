@@ -14,7 +14,6 @@ import (
 
 	"github.com/millrace/millrace/core/optim"
 	"github.com/millrace/millrace/core/snapshot"
-	"github.com/millrace/millrace/core/table"
 	"github.com/millrace/millrace/features"
 	"github.com/millrace/millrace/models"
 )
@@ -102,6 +101,9 @@ type runState struct {
 	Seconds  float64 `json:"seconds"` // of training steps
 	Elapsed  float64 `json:"elapsed"` // of everything
 	Trained  int64   `json:"trained"` // rows over all epochs
+	// Init is what was taken over from the checkpoint of --init, FirstStep how many steps its optimizer had made.
+	Init      *models.Inheritance `json:"init,omitempty"`
+	FirstStep uint64              `json:"first_step,omitempty"`
 }
 
 // inputs are what must be the same for a run to go on.
@@ -308,39 +310,15 @@ func (r *run) start(ctx context.Context) error {
 		return err
 	}
 	r.stats, r.state.Total = stats, stats.Rows
-	if r.Init != nil && r.Init.Stats != nil {
-		r.stats = r.Init.Stats
-	}
 	if r.program, err = models.NewProgram(r.Spec, r.Schema, r.Seed); err != nil {
 		return &RequestError{err}
 	}
-	if r.trainer, err = r.program.NewTrainer(vocabulary, false); err != nil {
-		return err
-	}
 	r.state.Plateau.Patience, r.state.Rate = r.Spec.Settings.EarlyStopPatience, r.Spec.Settings.LearningRate
 	if r.Init != nil {
-		return r.warmStart()
+		return r.warmStart(vocabulary)
 	}
-	return nil
-}
-
-// warmStart copies weights from the checkpoint of --init; rows it has and the training data has not are kept too. The optimizer starts anew.
-func (r *run) warmStart() error {
-	if err := r.trainer.Step.SetDense(r.Init.Dense); err != nil {
-		return refuse("--init: its model does not fit: %w", err)
-	}
-	for _, spec := range r.program.Tables() {
-		from, to := r.Init.Tables[spec.Name], r.trainer.Tables[spec.Name]
-		if from == nil || from.Dim() != to.Dim() {
-			return refuse("--init: it has no table %s of width %d", spec.Name, to.Dim())
-		}
-		for slot := range uint32(from.Len()) {
-			if id := from.ID(slot); slot == 0 || id != table.UnknownID { // no hole that an evicted row left
-				to.Put(id, from.Row(slot))
-			}
-		}
-	}
-	return nil
+	r.trainer, err = r.program.NewTrainer(vocabulary, false)
+	return err
 }
 
 // restore reads the saved state; false when there is none.
@@ -489,7 +467,7 @@ func (r *run) trainEpoch(ctx context.Context) (err error) {
 		}
 		if !schedule.Fixed() {
 			done := float64(s.Epoch) + float64(s.Rows)/float64(max(s.Total, 1))
-			r.trainer.Optimizer.SetLearningRate(s.Rate * schedule.Factor(r.trainer.Optimizer.Steps(), done))
+			r.trainer.Optimizer.SetLearningRate(s.Rate * schedule.Factor(r.trainer.Optimizer.Steps()-s.FirstStep, done))
 		}
 		loss, l2, err := r.trainer.Train(b)
 		if err != nil {
@@ -594,7 +572,7 @@ func (r *run) finish(ctx context.Context) (*Result, error) {
 	result := &Result{
 		Figures: figuresOf(r.Schema, rows), BestEpoch: s.Best, Epochs: s.Epoch, Rows: s.Total, RowsPerSecond: Figure(float64(s.Trained) / s.Seconds),
 		Parameters: parameters, ParametersFuxiCTR: parameters + padding, BadRows: bad, Split: split, Seed: r.Seed,
-		Valid: best.Valid.AUC, monitor: float64(best.Monitor), curve: s.Curve,
+		Valid: best.Valid.AUC, Init: s.Init, monitor: float64(best.Monitor), curve: s.Curve,
 	}
 	result.Seconds = r.Now().Sub(r.began).Seconds()
 	importance, err := sample.importance(ctx, c)

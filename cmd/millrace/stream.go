@@ -41,7 +41,7 @@ writes a last checkpoint. Events that cannot be used go to the dead-letter topic
 	}
 	flags := c.Flags()
 	flags.StringVar(&config, "config", "", "the daemon's configuration (YAML)")
-	flags.StringVar(&init, "init", "", "start from this checkpoint of a training run, while the daemon has none of its own")
+	flags.StringVar(&init, "init", "", "start from this checkpoint, while the daemon has none of its own; where the schema differs, from the weights that still mean the same")
 	flags.IntVar(&threads, "threads", 0, "threads of the numeric kernels (default: all processors)")
 	flags.BoolVar(&asJSON, "json", false, "print the figures as one JSON object on the last line")
 	c.MarkFlagRequired("config")
@@ -71,6 +71,8 @@ type streamFigures struct {
 	Version     string  `json:"version"`
 	Checkpoint  string  `json:"checkpoint"`
 	Seconds     float64 `json:"seconds"`
+	// Init is what was taken over from the checkpoint of --init where the schema differs from its.
+	Init *models.Inheritance `json:"init,omitempty"`
 }
 
 // stream runs a daemon until ctx ends.
@@ -87,7 +89,8 @@ func stream(ctx context.Context, config, init string, stderr io.Writer) (*stream
 	defer release()
 	o := streaming.Options{Config: cfg}
 	lines := &lineWriter{w: stderr}
-	if err := startLearner(&o, init, lines); err != nil {
+	var inherited *models.Inheritance
+	if err := startLearner(&o, init, &inherited, lines); err != nil {
 		return nil, err
 	}
 	if cfg.Publish.Redis != "" {
@@ -120,7 +123,7 @@ func stream(ctx context.Context, config, init string, stderr io.Writer) (*stream
 	lines.line("stopped; the checkpoint is in %s: %d events, %d rows trained, %d dead letters", cfg.Checkpoint, f.EventsIn, f.RowsTrained, f.DeadLetters)
 	return &streamFigures{
 		EventsIn: f.EventsIn, RowsTrained: f.RowsTrained, DeadLetters: f.DeadLetters, Late: f.Late, Duplicates: f.Duplicates, Unmatched: f.Unmatched,
-		WatermarkMS: f.WatermarkMS, Lag: f.Lag, Version: f.Version, Checkpoint: cfg.Checkpoint, Seconds: time.Since(start).Seconds(),
+		WatermarkMS: f.WatermarkMS, Lag: f.Lag, Version: f.Version, Checkpoint: cfg.Checkpoint, Seconds: time.Since(start).Seconds(), Init: inherited,
 	}, nil
 }
 
@@ -152,7 +155,7 @@ func readStreamConfig(path string) (*streaming.Config, error) {
 }
 
 // startLearner sets the schema and the learner: from the daemon's own checkpoint, else from init's, else from nothing.
-func startLearner(o *streaming.Options, init string, lines *lineWriter) error {
+func startLearner(o *streaming.Options, init string, inherited **models.Inheritance, lines *lineWriter) error {
 	c := o.Config
 	schema, spec, err := readSpec(c.Schema, c.Model)
 	if err != nil {
@@ -198,12 +201,23 @@ func startLearner(o *streaming.Options, init string, lines *lineWriter) error {
 	if err != nil {
 		return err
 	}
-	if err := sameSchema(schema, checkpoint.Schema); err != nil {
-		return wrong(fmt.Errorf("%s and the checkpoint in %s: %w", c.Schema, from, err))
+	differs := sameSchema(schema, checkpoint.Schema)
+	if differs != nil && own != nil {
+		return wrong(fmt.Errorf("%s and the checkpoint in %s: %w", c.Schema, from, differs))
 	}
 	switch then := checkpoint.Spec; {
 	case then.Name != spec.Name:
 		return wrong(fmt.Errorf("%s is a %s and the checkpoint in %s a %s: start with another checkpoint folder", c.Model, spec.Name, from, then.Name))
+	case differs != nil:
+		learner, in, err := training.WarmIncremental(spec, schema, checkpoint, options)
+		if err != nil {
+			return wrong(fmt.Errorf("--init %s: %w", from, err))
+		}
+		for _, text := range training.WarmStartLines(in) {
+			lines.line("%s", text)
+		}
+		o.Learner, *inherited = learner, in
+		return nil
 	case !reflect.DeepEqual(then.Model, spec.Model) || !reflect.DeepEqual(then.Settings, spec.Settings):
 		lines.line("the model's settings are those of the checkpoint in %s; where %s differs from them it has no effect", from, c.Model)
 	}
@@ -231,7 +245,7 @@ func sameSchema(now, then *features.Schema) error {
 		return err
 	}
 	if !bytes.Equal(a, b) {
-		return errors.New("the schema differs from the one that the weights were trained with: start with another checkpoint folder")
+		return errors.New("the schema differs from the one that the weights were trained with: start with another checkpoint folder, and --init with this one to keep what still means the same")
 	}
 	return nil
 }

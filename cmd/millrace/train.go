@@ -53,7 +53,7 @@ func trainCommand() *cobra.Command {
 	flags.IntVar(&f.threads, "threads", 0, "threads of the numeric kernels (default: all processors)")
 	flags.BoolVar(&f.resume, "resume", false, "go on with the run in the folder, if there is one")
 	flags.BoolVar(&f.overwrite, "overwrite", false, "replace the run in the folder")
-	flags.StringVar(&f.init, "init", "", "start from the weights of this checkpoint")
+	flags.StringVar(&f.init, "init", "", "start from the weights of this checkpoint; where schema or model differ, from those that still mean the same")
 	flags.Int64Var(&f.skipBad, "skip-bad", 0, "tolerate this many unusable rows")
 	flags.DurationVar(&f.saveEvery, "save-every", time.Minute, "save the state this often within an epoch")
 	flags.BoolVar(&f.json, "json", false, "print the figures as one JSON object on the last line")
@@ -135,7 +135,7 @@ func (f *trainFlags) options(c *cobra.Command) (training.Options, error) {
 	}
 	o.SplitSeed = o.Seed
 	if f.init != "" {
-		if o.Init, err = models.LoadScoring(f.init); err != nil {
+		if o.Init, err = models.Load(f.init); err != nil {
 			return o, fmt.Errorf("--init: %w", err)
 		}
 	}

@@ -115,6 +115,9 @@ func (c Config) StateSize(dim int) int {
 	return stateCount(c.withDefaults().EmbeddingOptimizer) * dim
 }
 
+// DenseState lists what follows a dense parameter's name in those of its state's tensors.
+func (c Config) DenseState() []string { return stateNames(c.withDefaults().Optimizer) }
+
 // stateCount is how many floats of state an optimizer keeps for each weight.
 func stateCount(optimizer string) int {
 	switch optimizer {

@@ -22,7 +22,7 @@ type interacting[T kernel.Float] struct {
 	repacked        kernel.Packed
 	space           []T // [parts, …] scratch
 	dw              []T // [parts, inner·cols]
-	sums            []T // [parts, 4·width]: the norm's gradients, and its scratch
+	sums            []T // [parts, 3·width]: the norm's gradients, and its scratch
 	wantsW          bool
 }
 
@@ -155,7 +155,7 @@ func (l *interacting[T]) backward() runner {
 		l.dx, l.wantsW = dataOrNil[T](out[0]), out[1] != nil
 		l.pack(true, nil)
 		l.space = resized(l.space, l.parts*(l.op.spaceSize()+l.chunkRows()*(l.cols+l.op.width)))
-		l.dw, l.sums = resized(l.dw, l.parts*l.inner*l.cols), resized(l.sums, l.parts*4*l.op.width)
+		l.dw, l.sums = resized(l.dw, l.parts*l.inner*l.cols), resized(l.sums, l.parts*3*l.op.width)
 		clear(l.sums)
 		kernel.Parallel(l.parts, 1, part)
 		if l.wantsW {
@@ -163,7 +163,7 @@ func (l *interacting[T]) backward() runner {
 		}
 		for i := 2; i < len(out); i++ { // gamma and beta
 			if out[i] != nil {
-				kernel.ColSums(data[T](out[i]), l.sums[(i-2)*l.op.width:], l.parts, l.op.width, 4*l.op.width, false)
+				kernel.ColSums(data[T](out[i]), l.sums[(i-2)*l.op.width:], l.parts, l.op.width, 3*l.op.width, false)
 			}
 		}
 	}
@@ -184,7 +184,7 @@ func (l *interacting[T]) backwardPart(i int) {
 		if l.op.normed {
 			norm := l.norm
 			norm.x, norm.y, norm.stats, norm.dy, norm.dx = b.y, z, l.rows(l.norm.stats, 2, lo, hi), dz, b.dy
-			norm.backward(l.sums[i*4*l.op.width:(i+1)*4*l.op.width], 0, n)
+			norm.backward(l.sums[i*3*l.op.width:(i+1)*3*l.op.width], 0, n)
 		} else {
 			kernel.ReluGrad(b.dy, dz, z)
 		}

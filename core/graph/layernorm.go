@@ -81,7 +81,7 @@ func layerNormBackward[T kernel.Float](act Activation) runner {
 		n.x, n.gamma, n.stats, n.y, n.dy = data[T](in[0]), data[T](in[1]), data[T](in[3]), data[T](in[4]), data[T](in[5])
 		n.dx = dataOrNil[T](out[0])
 		cols := in[0].Cols
-		sums.reset(in[0].Rows, 4*cols)
+		sums.reset(in[0].Rows, 3*cols)
 		kernel.Parallel(sums.n, 1, part)
 		total := sums.total()
 		if out[1] != nil {

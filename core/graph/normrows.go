@@ -25,14 +25,7 @@ func (n *normRows[T]) forward(lo, hi int) {
 		if n.y == nil {
 			continue
 		}
-		y := n.y[r*cols : (r+1)*cols]
-		kernel.Mul(y, x, n.gamma)
-		kernel.Axpy(T(-mean), n.gamma, y)
-		kernel.Scale(T(rstd), y)
-		kernel.Add(y, y, n.beta)
-		if n.act == ReLU {
-			kernel.Relu(y, y)
-		}
+		kernel.Normalise(n.y[r*cols:(r+1)*cols], x, n.gamma, n.beta, T(rstd), T(-mean*rstd), n.act == ReLU)
 	}
 }
 
@@ -50,29 +43,18 @@ func rowMoments[T kernel.Float](x []T) (mean, variance float64) {
 	return mean, variance / n
 }
 
-// backward adds the gradients of gamma and beta from rows lo to hi to the first columns of sums [4·cols], the rest of which is scratch, and
+// backward adds the gradients of gamma and beta from rows lo to hi to the first columns of sums [3·cols], the rest of which is scratch, and
 // computes dx where it is not nil. With dz the gradient before the activation, x̂ = (x−mean)·rstd and g = dz·gamma: dx = rstd·(g − mean(g) − x̂·mean(g·x̂)) over the row,
 // dgamma = Σ dz·x̂, dbeta = Σ dz over the rows.
 func (n *normRows[T]) backward(sums []T, lo, hi int) {
 	cols := len(n.gamma)
-	dgamma, dbeta, normal, dz := sums[:cols], sums[cols:2*cols], sums[2*cols:3*cols], sums[3*cols:4*cols]
+	dgamma, dbeta, dx := sums[:cols], sums[cols:2*cols], sums[2*cols:3*cols]
 	for r := lo; r < hi; r++ {
+		from, to := r*cols, (r+1)*cols
+		if n.dx != nil {
+			dx = n.dx[from:to]
+		}
 		rstd := n.stats[2*r+1]
-		deactivate(n.act, dz, n.y[r*cols:(r+1)*cols], n.dy[r*cols:(r+1)*cols])
-		shift := -n.stats[2*r] * rstd
-		for c, v := range n.x[r*cols : (r+1)*cols] {
-			normal[c] = v*rstd + shift
-		}
-		kernel.MulAdd(dgamma, dz, normal)
-		kernel.Add(dbeta, dbeta, dz)
-		if n.dx == nil {
-			continue
-		}
-		kernel.Mul(dz, dz, n.gamma)
-		mean, tilt := T(kernel.Sum(dz)/float64(cols)), kernel.Dot(dz, normal)/T(cols)
-		dx := n.dx[r*cols : (r+1)*cols]
-		for c, g := range dz {
-			dx[c] = rstd * (g - mean - normal[c]*tilt)
-		}
+		kernel.NormaliseGrad(dx, dgamma, dbeta, n.x[from:to], n.y[from:to], n.dy[from:to], n.gamma, rstd, -n.stats[2*r]*rstd, n.act == ReLU)
 	}
 }

@@ -14,22 +14,22 @@ func gemm48AVX512(rows int, k int, a *float32, rowA int, stepA int, b *float32, 
 //go:noescape
 func gemm48MaskedAVX512(rows int, k int, a *float32, rowA int, stepA int, b *float32, stepB int, c *float32, rowC int, acc bool, lanes int)
 
-// gemm32AVX512 computes a tile of C of 32 columns and rows rows, 1 to 8. Strides are in bytes.
+// gemm32AVX512 computes a tile of C of 32 columns and rows rows, 1 to 12. Strides are in bytes.
 //
 //go:noescape
 func gemm32AVX512(rows int, k int, a *float32, rowA int, stepA int, b *float32, stepB int, c *float32, rowC int, acc bool, lanes int)
 
-// gemm32MaskedAVX512 computes a tile of C of 32 columns and rows rows, 1 to 8. Strides are in bytes. Of the last 16 columns only the first lanes are touched.
+// gemm32MaskedAVX512 computes a tile of C of 32 columns and rows rows, 1 to 12. Strides are in bytes. Of the last 16 columns only the first lanes are touched.
 //
 //go:noescape
 func gemm32MaskedAVX512(rows int, k int, a *float32, rowA int, stepA int, b *float32, stepB int, c *float32, rowC int, acc bool, lanes int)
 
-// gemm16AVX512 computes a tile of C of 16 columns and rows rows, 1 to 8. Strides are in bytes.
+// gemm16AVX512 computes a tile of C of 16 columns and rows rows, 1 to 12. Strides are in bytes.
 //
 //go:noescape
 func gemm16AVX512(rows int, k int, a *float32, rowA int, stepA int, b *float32, stepB int, c *float32, rowC int, acc bool, lanes int)
 
-// gemm16MaskedAVX512 computes a tile of C of 16 columns and rows rows, 1 to 8. Strides are in bytes. Of the last 16 columns only the first lanes are touched.
+// gemm16MaskedAVX512 computes a tile of C of 16 columns and rows rows, 1 to 12. Strides are in bytes. Of the last 16 columns only the first lanes are touched.
 //
 //go:noescape
 func gemm16MaskedAVX512(rows int, k int, a *float32, rowA int, stepA int, b *float32, stepB int, c *float32, rowC int, acc bool, lanes int)

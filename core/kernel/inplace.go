@@ -22,7 +22,10 @@ func GemmInPlace[T Float](m, n, k int, a []T, rowA, stepA int, b []T, ldb int, a
 //go:noinline
 func inPlaceTiles(m, n, k int, a []float32, rowA, stepA int, b []float32, ldb int, acc bool, c []float32, ldc int) {
 	rows, cols := 6, 16
-	if level == avx512 {
+	switch {
+	case level == avx512 && n <= 32:
+		rows, cols = 12, 32
+	case level == avx512:
 		rows, cols = 8, 48
 	}
 	for j := 0; j < n; j += cols {

@@ -259,3 +259,26 @@ func dropoutKernel(dst, x *float32, blocks int, counter uint64, bound uint16, sc
 	}
 	return dropoutAVX512(dst, x, blocks, counter, bound, scale)
 }
+
+func normaliseKernel(dst, gamma, x, beta *float32, n int, scale, shift, floor float32) {
+	if level == avx2 {
+		normaliseAVX2(dst, gamma, x, beta, n, scale, shift, floor)
+		return
+	}
+	normaliseAVX512(dst, gamma, x, beta, n, scale, shift, floor)
+}
+
+func normGradKernel(dx, gamma, dgamma, dbeta, dy, x, y *float32, n int, scale, shift, floor float32) (sum, dot float32) {
+	if level == avx2 {
+		return normGradAVX2(dx, gamma, dgamma, dbeta, dy, x, y, n, scale, shift, floor)
+	}
+	return normGradAVX512(dx, gamma, dgamma, dbeta, dy, x, y, n, scale, shift, floor)
+}
+
+func normGradEndKernel(dx, x *float32, n int, a, b, shift float32) {
+	if level == avx2 {
+		normGradEndAVX2(dx, x, n, a, b, shift)
+		return
+	}
+	normGradEndAVX512(dx, x, n, a, b, shift)
+}

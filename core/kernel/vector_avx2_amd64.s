@@ -2554,6 +2554,181 @@ done:
 	MOVSS        X0, ret+24(FP)
 	RET
 
+// func normaliseAVX2(dst *float32, w *float32, x *float32, y *float32, n int, scale float32, shift float32, floor float32)
+// Requires: AVX, FMA3
+TEXT ·normaliseAVX2(SB), NOSPLIT, $0-52
+	MOVQ         dst+0(FP), DI
+	MOVQ         w+8(FP), R8
+	MOVQ         x+16(FP), SI
+	MOVQ         y+24(FP), DX
+	MOVQ         n+32(FP), CX
+	VBROADCASTSS scale+40(FP), Y4
+	VBROADCASTSS shift+44(FP), Y5
+	VBROADCASTSS floor+48(FP), Y6
+	SUBQ         $0x08, CX
+	JLT          rest
+
+loop:
+	VMOVUPS     (SI), Y0
+	VMOVUPS     (R8), Y1
+	VMOVUPS     (DX), Y2
+	VFMADD213PS Y5, Y4, Y0
+	VFMADD213PS Y2, Y1, Y0
+	VMAXPS      Y0, Y6, Y0
+	VMOVUPS     Y0, (DI)
+	ADDQ        $0x20, DI
+	ADDQ        $0x20, R8
+	ADDQ        $0x20, SI
+	ADDQ        $0x20, DX
+	SUBQ        $0x08, CX
+	JGE         loop
+
+rest:
+	ADDQ        $0x08, CX
+	JEQ         done
+	NEGQ        CX
+	LEAQ        laneMask<>+0(SB), R15
+	VMOVUPS     32(R15)(CX*4), Y15
+	VMASKMOVPS  (SI), Y15, Y0
+	VMASKMOVPS  (R8), Y15, Y1
+	VMASKMOVPS  (DX), Y15, Y2
+	VFMADD213PS Y5, Y4, Y0
+	VFMADD213PS Y2, Y1, Y0
+	VMAXPS      Y0, Y6, Y0
+	VMASKMOVPS  Y0, Y15, (DI)
+
+done:
+	VZEROUPPER
+	RET
+
+// func normGradAVX2(dst *float32, w *float32, m *float32, v *float32, grad *float32, x *float32, y *float32, n int, scale float32, shift float32, floor float32) (sum float32, dot float32)
+// Requires: AVX, FMA3, SSE
+TEXT ·normGradAVX2(SB), NOSPLIT, $0-88
+	MOVQ         dst+0(FP), DI
+	MOVQ         w+8(FP), R8
+	MOVQ         m+16(FP), R9
+	MOVQ         v+24(FP), R10
+	MOVQ         grad+32(FP), R11
+	MOVQ         x+40(FP), SI
+	MOVQ         y+48(FP), DX
+	MOVQ         n+56(FP), CX
+	VBROADCASTSS scale+64(FP), Y10
+	VBROADCASTSS shift+68(FP), Y11
+	VBROADCASTSS floor+72(FP), Y12
+	VXORPS       Y8, Y8, Y8
+	VXORPS       Y9, Y9, Y9
+	SUBQ         $0x08, CX
+	JLT          rest
+
+loop:
+	VMOVUPS     (R11), Y0
+	VMOVUPS     (DX), Y1
+	VMOVUPS     (SI), Y2
+	VMOVUPS     (R8), Y3
+	VMOVUPS     (R9), Y4
+	VMOVUPS     (R10), Y5
+	VCMPPS      $0x06, Y12, Y1, Y1
+	VANDPS      Y1, Y0, Y0
+	VFMADD213PS Y11, Y10, Y2
+	VFMADD231PS Y2, Y0, Y4
+	VMOVUPS     Y4, (R9)
+	VADDPS      Y0, Y5, Y5
+	VMOVUPS     Y5, (R10)
+	VMULPS      Y3, Y0, Y0
+	VADDPS      Y0, Y8, Y8
+	VFMADD231PS Y2, Y0, Y9
+	VMOVUPS     Y0, (DI)
+	ADDQ        $0x20, DI
+	ADDQ        $0x20, R8
+	ADDQ        $0x20, R9
+	ADDQ        $0x20, R10
+	ADDQ        $0x20, R11
+	ADDQ        $0x20, SI
+	ADDQ        $0x20, DX
+	SUBQ        $0x08, CX
+	JGE         loop
+
+rest:
+	ADDQ        $0x08, CX
+	JEQ         done
+	NEGQ        CX
+	LEAQ        laneMask<>+0(SB), R15
+	VMOVUPS     32(R15)(CX*4), Y15
+	VMASKMOVPS  (R11), Y15, Y0
+	VMASKMOVPS  (DX), Y15, Y1
+	VMASKMOVPS  (SI), Y15, Y2
+	VMASKMOVPS  (R8), Y15, Y3
+	VMASKMOVPS  (R9), Y15, Y4
+	VMASKMOVPS  (R10), Y15, Y5
+	VCMPPS      $0x06, Y12, Y1, Y1
+	VANDPS      Y1, Y0, Y0
+	VFMADD213PS Y11, Y10, Y2
+	VFMADD231PS Y2, Y0, Y4
+	VMASKMOVPS  Y4, Y15, (R9)
+	VADDPS      Y0, Y5, Y5
+	VMASKMOVPS  Y5, Y15, (R10)
+	VMULPS      Y3, Y0, Y0
+	VADDPS      Y0, Y8, Y8
+	VFMADD231PS Y2, Y0, Y9
+	VMASKMOVPS  Y0, Y15, (DI)
+
+done:
+	VEXTRACTF128 $0x01, Y8, X0
+	VADDPS       X0, X8, X8
+	VPERMILPS    $0x0e, X8, X0
+	VADDPS       X0, X8, X8
+	VPERMILPS    $0x01, X8, X0
+	VADDSS       X0, X8, X8
+	MOVSS        X8, sum+80(FP)
+	VEXTRACTF128 $0x01, Y9, X0
+	VADDPS       X0, X9, X9
+	VPERMILPS    $0x0e, X9, X0
+	VADDPS       X0, X9, X9
+	VPERMILPS    $0x01, X9, X0
+	VADDSS       X0, X9, X9
+	MOVSS        X9, dot+84(FP)
+	VZEROUPPER
+	RET
+
+// func normGradEndAVX2(dst *float32, x *float32, n int, a float32, b float32, shift float32)
+// Requires: AVX, FMA3
+TEXT ·normGradEndAVX2(SB), NOSPLIT, $0-36
+	MOVQ         dst+0(FP), DI
+	MOVQ         x+8(FP), SI
+	MOVQ         n+16(FP), CX
+	VBROADCASTSS a+24(FP), Y4
+	VBROADCASTSS b+28(FP), Y5
+	VBROADCASTSS shift+32(FP), Y6
+	SUBQ         $0x08, CX
+	JLT          rest
+
+loop:
+	VMOVUPS     (DI), Y0
+	VMOVUPS     (SI), Y1
+	VFMADD213PS Y6, Y4, Y0
+	VFMADD231PS Y5, Y1, Y0
+	VMOVUPS     Y0, (DI)
+	ADDQ        $0x20, DI
+	ADDQ        $0x20, SI
+	SUBQ        $0x08, CX
+	JGE         loop
+
+rest:
+	ADDQ        $0x08, CX
+	JEQ         done
+	NEGQ        CX
+	LEAQ        laneMask<>+0(SB), R15
+	VMOVUPS     32(R15)(CX*4), Y15
+	VMASKMOVPS  (DI), Y15, Y0
+	VMASKMOVPS  (SI), Y15, Y1
+	VFMADD213PS Y6, Y4, Y0
+	VFMADD231PS Y5, Y1, Y0
+	VMASKMOVPS  Y0, Y15, (DI)
+
+done:
+	VZEROUPPER
+	RET
+
 // func addRowsAVX2(dst *float32, x *float32, row int, n int)
 // Requires: AVX
 TEXT ·addRowsAVX2(SB), NOSPLIT, $0-32

@@ -129,6 +129,21 @@ func axpyAVX512(alpha float32, x *float32, y *float32, n int)
 //go:noescape
 func dotAVX512(x *float32, y *float32, n int) float32
 
+// normaliseAVX512 writes max(w·(x·scale + shift) + y, floor) to dst, n elements.
+//
+//go:noescape
+func normaliseAVX512(dst *float32, w *float32, x *float32, y *float32, n int, scale float32, shift float32, floor float32)
+
+// normGradAVX512 adds the gradients of a norm's weights w and of what is added to m and v, and writes that of x̂ to dst; it returns its sum and its inner product with x̂.
+//
+//go:noescape
+func normGradAVX512(dst *float32, w *float32, m *float32, v *float32, grad *float32, x *float32, y *float32, n int, scale float32, shift float32, floor float32) (sum float32, dot float32)
+
+// normGradEndAVX512 writes dst·a + x·b + shift to dst, n elements.
+//
+//go:noescape
+func normGradEndAVX512(dst *float32, x *float32, n int, a float32, b float32, shift float32)
+
 // addRowsAVX512 adds four rows of x, row bytes apart, to dst in their order, n elements.
 //
 //go:noescape

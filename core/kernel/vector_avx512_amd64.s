@@ -2806,6 +2806,185 @@ done:
 	MOVSS         X0, ret+24(FP)
 	RET
 
+// func normaliseAVX512(dst *float32, w *float32, x *float32, y *float32, n int, scale float32, shift float32, floor float32)
+// Requires: AVX, AVX512F, BMI2
+TEXT ·normaliseAVX512(SB), NOSPLIT, $0-52
+	MOVQ         dst+0(FP), DI
+	MOVQ         w+8(FP), R8
+	MOVQ         x+16(FP), SI
+	MOVQ         y+24(FP), DX
+	MOVQ         n+32(FP), CX
+	VBROADCASTSS scale+40(FP), Z4
+	VBROADCASTSS shift+44(FP), Z5
+	VBROADCASTSS floor+48(FP), Z6
+	SUBQ         $0x10, CX
+	JLT          rest
+
+loop:
+	VMOVUPS     (SI), Z0
+	VMOVUPS     (R8), Z1
+	VMOVUPS     (DX), Z2
+	VFMADD213PS Z5, Z4, Z0
+	VFMADD213PS Z2, Z1, Z0
+	VMAXPS      Z0, Z6, Z0
+	VMOVUPS     Z0, (DI)
+	ADDQ        $0x40, DI
+	ADDQ        $0x40, R8
+	ADDQ        $0x40, SI
+	ADDQ        $0x40, DX
+	SUBQ        $0x10, CX
+	JGE         loop
+
+rest:
+	ADDQ        $0x10, CX
+	JEQ         done
+	MOVQ        $-1, R15
+	BZHIQ       CX, R15, R15
+	KMOVW       R15, K1
+	VMOVUPS.Z   (SI), K1, Z0
+	VMOVUPS.Z   (R8), K1, Z1
+	VMOVUPS.Z   (DX), K1, Z2
+	VFMADD213PS Z5, Z4, Z0
+	VFMADD213PS Z2, Z1, Z0
+	VMAXPS      Z0, Z6, Z0
+	VMOVUPS     Z0, K1, (DI)
+
+done:
+	VZEROUPPER
+	RET
+
+// func normGradAVX512(dst *float32, w *float32, m *float32, v *float32, grad *float32, x *float32, y *float32, n int, scale float32, shift float32, floor float32) (sum float32, dot float32)
+// Requires: AVX, AVX512F, BMI2, SSE
+TEXT ·normGradAVX512(SB), NOSPLIT, $0-88
+	MOVQ         dst+0(FP), DI
+	MOVQ         w+8(FP), R8
+	MOVQ         m+16(FP), R9
+	MOVQ         v+24(FP), R10
+	MOVQ         grad+32(FP), R11
+	MOVQ         x+40(FP), SI
+	MOVQ         y+48(FP), DX
+	MOVQ         n+56(FP), CX
+	VBROADCASTSS scale+64(FP), Z10
+	VBROADCASTSS shift+68(FP), Z11
+	VBROADCASTSS floor+72(FP), Z12
+	VPXORD       Z8, Z8, Z8
+	VPXORD       Z9, Z9, Z9
+	SUBQ         $0x10, CX
+	JLT          rest
+
+loop:
+	VMOVUPS     (R11), Z0
+	VMOVUPS     (DX), Z1
+	VMOVUPS     (SI), Z2
+	VMOVUPS     (R8), Z3
+	VMOVUPS     (R9), Z4
+	VMOVUPS     (R10), Z5
+	VCMPPS      $0x06, Z12, Z1, K2
+	VMOVAPS.Z   Z0, K2, Z0
+	VFMADD213PS Z11, Z10, Z2
+	VFMADD231PS Z2, Z0, Z4
+	VMOVUPS     Z4, (R9)
+	VADDPS      Z0, Z5, Z5
+	VMOVUPS     Z5, (R10)
+	VMULPS      Z3, Z0, Z0
+	VADDPS      Z0, Z8, Z8
+	VFMADD231PS Z2, Z0, Z9
+	VMOVUPS     Z0, (DI)
+	ADDQ        $0x40, DI
+	ADDQ        $0x40, R8
+	ADDQ        $0x40, R9
+	ADDQ        $0x40, R10
+	ADDQ        $0x40, R11
+	ADDQ        $0x40, SI
+	ADDQ        $0x40, DX
+	SUBQ        $0x10, CX
+	JGE         loop
+
+rest:
+	ADDQ        $0x10, CX
+	JEQ         done
+	MOVQ        $-1, R15
+	BZHIQ       CX, R15, R15
+	KMOVW       R15, K1
+	VMOVUPS.Z   (R11), K1, Z0
+	VMOVUPS.Z   (DX), K1, Z1
+	VMOVUPS.Z   (SI), K1, Z2
+	VMOVUPS.Z   (R8), K1, Z3
+	VMOVUPS.Z   (R9), K1, Z4
+	VMOVUPS.Z   (R10), K1, Z5
+	VCMPPS      $0x06, Z12, Z1, K2
+	VMOVAPS.Z   Z0, K2, Z0
+	VFMADD213PS Z11, Z10, Z2
+	VFMADD231PS Z2, Z0, Z4
+	VMOVUPS     Z4, K1, (R9)
+	VADDPS      Z0, Z5, Z5
+	VMOVUPS     Z5, K1, (R10)
+	VMULPS      Z3, Z0, Z0
+	VADDPS      Z0, Z8, Z8
+	VFMADD231PS Z2, Z0, Z9
+	VMOVUPS     Z0, K1, (DI)
+
+done:
+	VEXTRACTF64X4 $0x01, Z8, Y0
+	VADDPS        Y0, Y8, Y8
+	VEXTRACTF128  $0x01, Y8, X0
+	VADDPS        X0, X8, X8
+	VPERMILPS     $0x0e, X8, X0
+	VADDPS        X0, X8, X8
+	VPERMILPS     $0x01, X8, X0
+	VADDSS        X0, X8, X8
+	MOVSS         X8, sum+80(FP)
+	VEXTRACTF64X4 $0x01, Z9, Y0
+	VADDPS        Y0, Y9, Y9
+	VEXTRACTF128  $0x01, Y9, X0
+	VADDPS        X0, X9, X9
+	VPERMILPS     $0x0e, X9, X0
+	VADDPS        X0, X9, X9
+	VPERMILPS     $0x01, X9, X0
+	VADDSS        X0, X9, X9
+	MOVSS         X9, dot+84(FP)
+	VZEROUPPER
+	RET
+
+// func normGradEndAVX512(dst *float32, x *float32, n int, a float32, b float32, shift float32)
+// Requires: AVX, AVX512F, BMI2
+TEXT ·normGradEndAVX512(SB), NOSPLIT, $0-36
+	MOVQ         dst+0(FP), DI
+	MOVQ         x+8(FP), SI
+	MOVQ         n+16(FP), CX
+	VBROADCASTSS a+24(FP), Z4
+	VBROADCASTSS b+28(FP), Z5
+	VBROADCASTSS shift+32(FP), Z6
+	SUBQ         $0x10, CX
+	JLT          rest
+
+loop:
+	VMOVUPS     (DI), Z0
+	VMOVUPS     (SI), Z1
+	VFMADD213PS Z6, Z4, Z0
+	VFMADD231PS Z5, Z1, Z0
+	VMOVUPS     Z0, (DI)
+	ADDQ        $0x40, DI
+	ADDQ        $0x40, SI
+	SUBQ        $0x10, CX
+	JGE         loop
+
+rest:
+	ADDQ        $0x10, CX
+	JEQ         done
+	MOVQ        $-1, R15
+	BZHIQ       CX, R15, R15
+	KMOVW       R15, K1
+	VMOVUPS.Z   (DI), K1, Z0
+	VMOVUPS.Z   (SI), K1, Z1
+	VFMADD213PS Z6, Z4, Z0
+	VFMADD231PS Z5, Z1, Z0
+	VMOVUPS     Z0, K1, (DI)
+
+done:
+	VZEROUPPER
+	RET
+
 // func addRowsAVX512(dst *float32, x *float32, row int, n int)
 // Requires: AVX, AVX512F, BMI2
 TEXT ·addRowsAVX512(SB), NOSPLIT, $0-32

@@ -55,3 +55,11 @@ func preluGradKernel(dx, dalpha, dy, x, alpha *float32, n int) {}
 func dropoutKernel(dst, x *float32, blocks int, counter uint64, bound uint16, scale float32) int {
 	return 0
 }
+
+func normaliseKernel(dst, gamma, x, beta *float32, n int, scale, shift, floor float32) {}
+
+func normGradKernel(dx, gamma, dgamma, dbeta, dy, x, y *float32, n int, scale, shift, floor float32) (sum, dot float32) {
+	return 0, 0
+}
+
+func normGradEndKernel(dx, x *float32, n int, a, b, shift float32) {}

@@ -14,13 +14,14 @@ import (
 //
 //	          tile     sums  B  broadcasts      loads : FMAs a step
 //	AVX-512   8 × 48   24    3  4 of 32         11 : 24
+//	          12 × 32  24    2  4 of 32         14 : 24     (the products of attention, a few rows and columns each)
 //	AVX2      6 × 16   12    2  1 of 16         8 : 12     (Y15 is the lane mask)
 //
 // Both keep two multiply-add units busy: enough independent sums for a latency of four, fewer loads than multiply-adds. A is
 // read through two strides, so A and its transpose are the same code; B through a row stride, so it may lie in place or in a
 // packed panel. A masked load takes a slot of a multiply-add unit on Intel, so full panels have their own code. The sums of one element run in the order of k and start from C when acc is set: cutting k changes no bit.
 //
-// Registers: CX steps left, SI a, R8 R9 R10 R11 its row stride × 1 3 5 7, R12 stepA, DI b, R13 stepB, DX c, BX rowC, AX and R15 scratch.
+// Registers: CX steps left, SI a and R14 its ninth row, R8 R9 R10 R11 its row stride × 1 3 5 7, R12 stepA, DI b, R13 stepB, DX c, BX rowC, AX and R15 scratch.
 type tile struct {
 	isa
 	vectors int
@@ -32,9 +33,9 @@ const unroll = 4
 func gemm(c *build.Context, s isa) {
 	s.maskTable(c)
 	if s.wide {
-		for _, vectors := range []int{3, 2, 1} {
-			tile{s, vectors, false}.function(c, 8)
-			tile{s, vectors, true}.function(c, 8)
+		for _, t := range []struct{ vectors, rows int }{{3, 8}, {2, 12}, {1, 12}} {
+			tile{s, t.vectors, false}.function(c, t.rows)
+			tile{s, t.vectors, true}.function(c, t.rows)
 		}
 		return
 	}
@@ -87,6 +88,9 @@ func label(rows int, what string) string { return fmt.Sprintf("rows%d_%s", rows,
 // rows writes the code for one number of rows.
 func (t tile) rows(c *build.Context, rows int) {
 	c.Label(label(rows, "start"))
+	if rows > 8 {
+		c.LEAQ(operand.Mem{Base: reg.RSI, Index: reg.R8, Scale: 8}, reg.R14)
+	}
 	c.Load(c.Param("acc"), reg.AL)
 	c.TESTB(reg.AL, reg.AL)
 	c.JNE(operand.LabelRef(label(rows, "load")))
@@ -154,14 +158,20 @@ func (t tile) step(c *build.Context, rows int) {
 		}
 	}
 	c.ADDQ(reg.R12, reg.RSI)
+	if rows > 8 {
+		c.ADDQ(reg.R12, reg.R14)
+	}
 }
 
-// rowAddress is the address of row r of A, 0 to 7, from one base and the multiples of the row stride.
+// rowAddress is the address of row r of A, 0 to 15, from two bases and the multiples of the row stride.
 func rowAddress(r int) operand.Mem {
 	m := operand.Mem{Base: reg.RSI, Scale: 1}
+	if r >= 8 {
+		m.Base, r = reg.R14, r-8
+	}
 	switch r {
 	case 0:
-		return operand.Mem{Base: reg.RSI}
+		return operand.Mem{Base: m.Base}
 	case 1, 2, 4:
 		m.Index, m.Scale = reg.R8, uint8(r)
 	case 3, 6:

@@ -66,6 +66,7 @@ func vectors(c *build.Context, s isa) {
 	w.scale()
 	w.axpy()
 	w.dot()
+	w.norms()
 	w.addRows()
 	w.optimizers()
 	w.copyRows()
@@ -197,15 +198,14 @@ func (w *vector) axpy() {
 }
 
 func (w *vector) reluGrad() {
-	const isAbove = operand.U8(6) // not less or equal, or a NaN
 	c := w.c
 	w.zero(c, w.v(2))
 	if w.wide {
-		c.VCMPPS(isAbove, w.v(2), w.v(1), reg.K2)
+		c.VCMPPS(notAtMost, w.v(2), w.v(1), reg.K2)
 		c.VMOVAPS_Z(w.v(0), reg.K2, w.v(0))
 		return
 	}
-	c.VCMPPS(isAbove, w.v(2), w.v(1), w.v(1))
+	c.VCMPPS(notAtMost, w.v(2), w.v(1), w.v(1))
 	c.VANDPS(w.v(1), w.v(0), w.v(0))
 }
 
@@ -271,16 +271,7 @@ func (w *vector) dot() {
 	c.VADDPS(w.v(1), w.v(0), w.v(0))
 	c.VADDPS(w.v(3), w.v(2), w.v(2))
 	c.VADDPS(w.v(2), w.v(0), w.v(0))
-	if w.wide {
-		c.VEXTRACTF64X4(operand.U8(1), reg.Z0, reg.Y1)
-		c.VADDPS(reg.Y1, reg.Y0, reg.Y0)
-	}
-	c.VEXTRACTF128(operand.U8(1), reg.Y0, reg.X1)
-	c.VADDPS(reg.X1, reg.X0, reg.X0)
-	c.VPERMILPS(operand.U8(0b1110), reg.X0, reg.X1)
-	c.VADDPS(reg.X1, reg.X0, reg.X0)
-	c.VPERMILPS(operand.U8(1), reg.X0, reg.X1)
-	c.VADDSS(reg.X1, reg.X0, reg.X0)
+	w.addLanes(0, 1)
 	c.VZEROUPPER()
 	c.Store(reg.X0, c.ReturnIndex(0))
 	c.RET()

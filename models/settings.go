@@ -37,6 +37,8 @@ type Settings struct {
 	MinibatchAware bool `yaml:"minibatch_aware_regularizer"`
 	// EmbeddingInitializerStd is the standard deviation of new embedding rows; default 1e-4.
 	EmbeddingInitializerStd float64 `yaml:"embedding_initializer_std"`
+
+	OptimizerConstants `yaml:",inline"`
 }
 
 func defaultSettings() Settings {
@@ -67,7 +69,7 @@ func (s *Settings) Optim() optim.Config {
 	if s.MinibatchAware {
 		l2 = 0
 	}
-	return optim.Config{
+	c := optim.Config{
 		Optimizer:          s.Optimizer,
 		EmbeddingOptimizer: s.EmbeddingOptimizer,
 		LearningRate:       s.LearningRate,
@@ -75,6 +77,8 @@ func (s *Settings) Optim() optim.Config {
 		EmbeddingL2:        l2,
 		MaxNorm:            s.MaxGradientNorm,
 	}
+	s.OptimizerConstants.set(&c)
+	return c
 }
 
 // Schedule is by what the learning rate is multiplied as a training goes on.
@@ -131,6 +135,9 @@ func (s *Settings) check() error {
 		return fmt.Errorf("lr_schedule %s: %w", s.LRSchedule, err)
 	}
 	if _, err := ParseMonitor(s.Monitor); err != nil {
+		return err
+	}
+	if err := s.OptimizerConstants.check(s.Optimizer, s.EmbeddingOptimizer); err != nil {
 		return err
 	}
 	if _, err := optim.New(s.Optim()); err != nil {

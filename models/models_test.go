@@ -40,6 +40,7 @@ var all = map[string]string{
 	"dualmlp":      "model: DualMLP\nembedding_dim: 4\nmlp1_hidden_units: [16]\nmlp2_hidden_units: [8, 8]\nlearning_rate: 0.01\n",
 	"sharedbottom": "model: SharedBottom\nembedding_dim: 4\nbottom_hidden_units: [16]\ntower_hidden_units: [8]\nlearning_rate: 0.01\n",
 	"dtrn":         "model: DTRN\nembedding_dim: 4\ntask_dim: 4\nbehaviour_dim: 4\nhyper_dim: 8\ntransformer_dropout: 0\ntower_hidden_units: [8]\nlearning_rate: 0.01\n",
+	"dien":         "model: DIEN\nembedding_dim: 4\ndnn_hidden_units: [16, 8]\ndnn_activations: relu\naux_hidden_units: [5]\naux_loss_alpha: 0.003\nlearning_rate: 0.01\n",
 	"din":          "model: DIN\nembedding_dim: 4\ndnn_hidden_units: [16, 8]\nattention_hidden_units: [6]\nattention_hidden_activations: sigmoid\ndin_use_softmax: true\nlearning_rate: 0.01\n",
 }
 
@@ -156,6 +157,9 @@ func TestScorerAgreesWithStep(t *testing.T) {
 		loss, err := tr.Step.Run(b, 1)
 		if err != nil {
 			t.Fatal(err)
+		}
+		for _, x := range tr.Step.Auxiliaries(nil) {
+			loss -= x.Weight * x.Value
 		}
 		got := modeltest.Scores(t, p, tr.Step.Dense(), models.TableRows(tr.Tables), b)
 		var want float64

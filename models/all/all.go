@@ -6,6 +6,7 @@ import (
 	_ "github.com/millrace/millrace/models/bst"       // BST
 	_ "github.com/millrace/millrace/models/dcnv2"     // DCN-v2, DCN
 	_ "github.com/millrace/millrace/models/deepfm"    // DeepFM
+	_ "github.com/millrace/millrace/models/dien"      // DIEN
 	_ "github.com/millrace/millrace/models/din"       // DIN
 	_ "github.com/millrace/millrace/models/dlrm"      // DLRM
 	_ "github.com/millrace/millrace/models/dnn"       // DNN

@@ -20,6 +20,7 @@ func newAttentionRows[T kernel.Float](o fieldAttentionOp) attentionRows[T] {
 // attentionBlock is what belongs to some batch rows: p and dp [rows·fields, ld], x, y and dy [rows·fields, width], alpha [rows·fields, heads·fields]. What a pass does not use is nil.
 type attentionBlock[T kernel.Float] struct {
 	p, x, alpha, y, dy, dp []T
+	ahead                  []T // the rows of p that follow, as far as it is worth asking for them early
 	first, rows            int // the number of the first row in the batch, for its masks; how many there are
 }
 
@@ -79,7 +80,11 @@ func (a *attentionRows[T]) forwardRows(s *attentionSpace[T], b attentionBlock[T]
 // backwardRows computes dp from p, α and dy.
 func (a *attentionRows[T]) backwardRows(s *attentionSpace[T], b attentionBlock[T]) {
 	for r := 0; r < b.rows; r += a.block() {
-		block := a.cut(&b, r, min(r+a.block(), b.rows))
+		end := min(r+a.block(), b.rows)
+		block := a.cut(&b, r, end)
+		if block.ahead = b.ahead; end < b.rows {
+			block.ahead = b.p[end*a.fields*a.ld:]
+		}
 		a.backwardBlock(s, &block)
 	}
 }
@@ -164,6 +169,9 @@ func (a *attentionRows[T]) backwardBlock(s *attentionSpace[T], b *attentionBlock
 	ds, dropped := s.weights[:n*m*wide], b.alpha
 	kernel.Transpose(s.turned, n*m, b.dy, w, n*m, w)
 	for r := range n {
+		if at := r * m * a.ld; at < len(b.ahead) {
+			kernel.Fetch(b.ahead[at:min(at+m*a.ld, len(b.ahead))])
+		}
 		for h := range a.heads {
 			kernel.GemmInPlace(m, m, d, b.p[r*m*a.ld+2*w+h*d:], a.ld, 1, s.turned[h*d*n*m+r*m:], n*m, false, ds[r*m*wide+h*m:], wide)
 		}

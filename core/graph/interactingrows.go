@@ -188,6 +188,7 @@ func (l *interacting[T]) backwardPart(i int) {
 		} else {
 			kernel.ReluGrad(b.dy, dz, z)
 		}
+		b.ahead = l.all.p[hi*l.op.fields*l.cols:]
 		l.attention.backwardRows(&s, b)
 		if l.wantsW {
 			kernel.Gemm(true, false, l.inner, l.cols, n, l.x[lo*l.op.fields*l.inner:], l.inner, b.dp, l.cols, started, dw, l.cols)

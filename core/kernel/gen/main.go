@@ -23,6 +23,7 @@ func main() {
 		{"gemm_avx512", func(c *build.Context) { gemm(c, avx512); wides(c, avx512); transpose(c, avx512); peak(c, avx512) }},
 		{"gemm_avx2", func(c *build.Context) { gemm(c, avx2); wides(c, avx2); transpose(c, avx2); peak(c, avx2) }},
 		{"amx", matrix},
+		{"fetch", fetch},
 		{"vector_avx512", func(c *build.Context) { vectors(c, avx512) }},
 		{"vector_avx2", func(c *build.Context) { vectors(c, avx2) }},
 	} {

@@ -27,6 +27,7 @@ var commands = []func() *cobra.Command{
 	evalCommand,
 	searchCommand,
 	predictCommand,
+	exportCommand,
 	compareCommand,
 	offpolicyCommand,
 	serveCommand,

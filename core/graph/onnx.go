@@ -170,6 +170,10 @@ func (x *ONNX) unsqueeze(a onnx.Value, axes ...int64) onnx.Value {
 	return x.op("Unsqueeze", a, x.to.Ints(axes...))
 }
 
+func (x *ONNX) cast(a onnx.Value, t onnx.Type) onnx.Value {
+	return x.to.OpWith("Cast", []onnx.Attribute{onnx.Int("to", int64(t))}, a)
+}
+
 func (x *ONNX) softmax(a onnx.Value, axis int64) onnx.Value {
 	return x.to.OpWith("Softmax", []onnx.Attribute{onnx.Int("axis", axis)}, a)
 }

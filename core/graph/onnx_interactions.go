@@ -7,10 +7,12 @@ func (x *ONNX) fields(in onnxInput, fields int) onnx.Value {
 	return x.reshape(in.Value, -1, int64(fields), int64(in.cols/fields))
 }
 
+// The difference of two sums of squares is taken in float64, as the kernel does.
 func (o fmOp) onnx(x *ONNX, in []onnxInput) onnx.Value {
-	sums := x.sum(x.fields(in[0], o.fields), 1, false)
 	squares := func(v onnx.Value) onnx.Value { return x.reduce("ReduceSumSquare", v, 1, true) }
-	return x.mul(x.number(0.5), x.sub(squares(sums), squares(in[0].Value)))
+	all := x.cast(in[0].Value, onnx.Float64)
+	sums := x.sum(x.fields(onnxInput{all, in[0].rows, in[0].cols}, o.fields), 1, false)
+	return x.mul(x.number(0.5), x.cast(x.sub(squares(sums), squares(all)), onnx.Float32))
 }
 
 func (o fieldSumOp) onnx(x *ONNX, in []onnxInput) onnx.Value {
@@ -99,12 +101,7 @@ func (o bilinearOp) onnx(x *ONNX, in []onnxInput) onnx.Value {
 }
 
 func (o fieldAttentionOp) onnx(x *ONNX, in []onnxInput) onnx.Value {
-	m, h, d := int64(o.fields), int64(o.heads), int64(o.width/o.heads)
-	block := func(i int, perm ...int64) onnx.Value { // of [B, fields, heads, d]
-		return x.transpose(x.reshape(x.columns(in[0].Value, i*o.width, (i+1)*o.width), -1, m, h, d), perm...)
-	}
-	weights := x.softmax(x.scaled(x.matmul(block(0, 0, 2, 1, 3), block(1, 0, 2, 3, 1)), o.scale), 3)
-	y := x.reshape(x.transpose(x.matmul(weights, block(2, 0, 2, 1, 3)), 0, 2, 1, 3), -1, int64(o.width))
+	y := x.fieldAttention(o, in[0].Value)
 	switch {
 	case len(in) > 1:
 		return x.add(y, in[1].Value)
@@ -112,4 +109,29 @@ func (o fieldAttentionOp) onnx(x *ONNX, in []onnxInput) onnx.Value {
 		return x.add(y, x.columns(in[0].Value, 3*o.width, 4*o.width))
 	}
 	return y
+}
+
+// fieldAttention is the attention without its residual, of queries, keys and values side by side.
+func (x *ONNX) fieldAttention(o fieldAttentionOp, p onnx.Value) onnx.Value {
+	m, h, d := int64(o.fields), int64(o.heads), int64(o.width/o.heads)
+	block := func(i int, perm ...int64) onnx.Value { // of [B, fields, heads, d]
+		return x.transpose(x.reshape(x.columns(p, i*o.width, (i+1)*o.width), -1, m, h, d), perm...)
+	}
+	weights := x.softmax(x.scaled(x.matmul(block(0, 0, 2, 1, 3), block(1, 0, 2, 3, 1)), o.scale), 3)
+	return x.reshape(x.transpose(x.matmul(weights, block(2, 0, 2, 1, 3)), 0, 2, 1, 3), -1, int64(o.width))
+}
+
+func (o interactingOp) onnx(x *ONNX, in []onnxInput) onnx.Value {
+	p := x.matmul(in[0].Value, in[1].Value)
+	y := x.fieldAttention(o.fieldAttentionOp, p)
+	switch {
+	case o.residual:
+		y = x.add(y, in[0].Value)
+	case in[1].cols == 4*o.width:
+		y = x.add(y, x.columns(p, 3*o.width, 4*o.width))
+	}
+	if o.normed {
+		y = x.layerNorm(y, in[2].Value, in[3].Value, o.width, o.eps)
+	}
+	return x.op("Relu", y)
 }

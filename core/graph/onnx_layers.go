@@ -57,10 +57,12 @@ func (o diceOp) onnx(x *ONNX, in []onnxInput) onnx.Value {
 }
 
 func (o layerNormOp) onnx(x *ONNX, in []onnxInput) onnx.Value {
-	cols := int64(in[0].cols)
-	y := x.to.OpWith("LayerNormalization", []onnx.Attribute{onnx.Int("axis", -1), onnx.Float("epsilon", float32(o.eps))},
-		in[0].Value, x.reshape(in[1].Value, cols), x.reshape(in[2].Value, cols))
-	return x.activate(o.act, y)
+	return x.activate(o.act, x.layerNorm(in[0].Value, in[1].Value, in[2].Value, in[0].cols, o.eps))
+}
+
+func (x *ONNX) layerNorm(a, gamma, beta onnx.Value, cols int, eps float64) onnx.Value {
+	return x.to.OpWith("LayerNormalization", []onnx.Attribute{onnx.Int("axis", -1), onnx.Float("epsilon", float32(eps))},
+		a, x.reshape(gamma, int64(cols)), x.reshape(beta, int64(cols)))
 }
 
 func (rowSoftmaxOp) onnx(x *ONNX, in []onnxInput) onnx.Value { return x.softmax(in[0].Value, 1) }
@@ -68,6 +70,12 @@ func (rowSoftmaxOp) onnx(x *ONNX, in []onnxInput) onnx.Value { return x.softmax(
 func (addOp) onnx(x *ONNX, in []onnxInput) onnx.Value { return x.add(in[0].Value, in[1].Value) }
 func (subOp) onnx(x *ONNX, in []onnxInput) onnx.Value { return x.sub(in[0].Value, in[1].Value) }
 func (mulOp) onnx(x *ONNX, in []onnxInput) onnx.Value { return x.mul(in[0].Value, in[1].Value) }
+
+func (o shiftOp) onnx(x *ONNX, in []onnxInput) onnx.Value {
+	return x.add(in[0].Value, x.number(o.by))
+}
+
+func (softplusOp) onnx(x *ONNX, in []onnxInput) onnx.Value { return x.op("Softplus", in[0].Value) }
 
 func (o scaleOp) onnx(x *ONNX, in []onnxInput) onnx.Value { return x.scaled(in[0].Value, o.alpha) }
 

@@ -87,7 +87,7 @@ func (x *ONNX) pool(s *onnxSegments, rows onnx.Value, cols int, kind Pooling) on
 	if kind == PoolSum {
 		return sum
 	}
-	count := x.to.OpWith("Cast", []onnx.Attribute{onnx.Int("to", int64(onnx.Float32))}, x.op("Max", s.lengths, x.to.Ints(1)))
+	count := x.cast(x.op("Max", s.lengths, x.to.Ints(1)), onnx.Float32)
 	return x.op("Div", sum, x.unsqueeze(count, 1))
 }
 
@@ -111,6 +111,20 @@ func (o segmentPoolOp) onnx(x *ONNX, in []onnxInput) onnx.Value {
 
 func (o weightedSumOp) onnx(x *ONNX, in []onnxInput) onnx.Value {
 	return x.weightedSum(x.segments(o.r), in[0].Value, in[1].Value, in[1].cols)
+}
+
+func (o segmentDotsOp) onnx(x *ONNX, in []onnxInput) onnx.Value {
+	q := x.take(in[0].Value, 0, x.segments(o.r).segment)
+	return x.sum(x.mul(q, in[1].Value), 1, true)
+}
+
+func (o segmentCutOp) onnx(x *ONNX, in []onnxInput) onnx.Value {
+	s := x.segments(o.r)
+	kept := x.op("Greater", s.place, x.to.Ints(0))
+	if o.from == 0 {
+		kept = x.op("Less", x.add(s.place, x.to.Ints(1)), x.take(s.lengths, 0, s.segment))
+	}
+	return x.to.OpWith("Compress", []onnx.Attribute{onnx.Int("axis", 0)}, in[0].Value, kept)
 }
 
 func (o segmentSoftmaxOp) onnx(x *ONNX, in []onnxInput) onnx.Value {

@@ -15,12 +15,14 @@ const (
 	attributeF    = 2
 	attributeI    = 3
 	attributeS    = 4
+	attributeG    = 6
 	attributeInts = 8
 	attributeType = 20
 
 	typeFloat  = 1
 	typeInt    = 2
 	typeString = 3
+	typeGraph  = 5
 	typeInts   = 7
 )
 
@@ -49,6 +51,13 @@ func Float(name string, v float32) Attribute {
 func Text(name, v string) Attribute {
 	a := newAttribute(name, typeString)
 	a.m.text(attributeS, v)
+	return a
+}
+
+// Body is an attribute of a graph that was made with Graph.Body and is complete.
+func Body(name string, g *Graph) Attribute {
+	a := newAttribute(name, typeGraph)
+	a.m.add(attributeG, g.message())
 	return a
 }
 

@@ -9,7 +9,6 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math"
-	"strings"
 )
 
 // Value names a tensor in a graph: an input, a constant or the output of a node.
@@ -70,6 +69,7 @@ type Graph struct {
 	constants    map[string]Value // by their contents
 	domains      map[string]bool
 	scope        string
+	body         bool
 }
 
 // The field numbers of GraphProto, NodeProto, TensorProto and ValueInfoProto.
@@ -103,6 +103,15 @@ func NewGraph(name string) *Graph {
 		name: name, nodes: &message{}, inputs: &message{}, outputs: &message{}, initializers: &message{},
 		names: map[string]int{}, constants: map[string]Value{}, domains: map[string]bool{"": true},
 	}
+}
+
+// Body returns an empty graph that a node of g runs (Attribute Body): it may read g's values and constants, and its names differ from g's. Its constants
+// are g's.
+func (g *Graph) Body(name string) *Graph {
+	b := *g
+	b.name, b.body = name, true
+	b.nodes, b.inputs, b.outputs = &message{}, &message{}, &message{}
+	return &b
 }
 
 // unique returns the name, with a number where it is taken.
@@ -163,15 +172,26 @@ func (g *Graph) OpWith(op string, attributes []Attribute, in ...Value) Value {
 	return g.OpIn("", op, attributes, in...)
 }
 
+// OpTwo is OpWith for an operator of two outputs.
+func (g *Graph) OpTwo(op string, attributes []Attribute, in ...Value) (Value, Value) {
+	first, second := g.output(op), g.output(op)
+	g.node(op, "", in, []Value{first, second}, attributes)
+	return first, second
+}
+
 // OpIn is OpWith for an operator of another domain.
 func (g *Graph) OpIn(domain, op string, attributes []Attribute, in ...Value) Value {
-	name := op
-	if g.scope != "" {
-		name = g.scope + "/" + op
-	}
-	out := Value(g.unique(name))
+	out := g.output(op)
 	g.node(op, domain, in, []Value{out}, attributes)
 	return out
+}
+
+// output names an output of a node.
+func (g *Graph) output(op string) Value {
+	if g.scope != "" {
+		op = g.scope + "/" + op
+	}
+	return Value(g.unique(op))
 }
 
 func (g *Graph) node(op, domain string, in, out []Value, attributes []Attribute) {
@@ -271,9 +291,12 @@ func (g *Graph) tensor(name string, t Type, d *Data, dims []int64) Value {
 // message returns the graph's own message.
 func (g *Graph) message() *message {
 	m := &message{}
-	m.text(graphName, strings.TrimSpace(g.name))
-	for _, part := range []*message{g.nodes, g.initializers, g.inputs, g.outputs} {
-		m.join(part)
+	m.text(graphName, g.name)
+	m.join(g.nodes)
+	if !g.body {
+		m.join(g.initializers)
 	}
+	m.join(g.inputs)
+	m.join(g.outputs)
 	return m
 }

@@ -74,23 +74,27 @@ func (m *Model) message() *message {
 	return out
 }
 
-// Encode writes the model. A model of more than MaxSize bytes is ErrTooLarge, before anything is written.
-func (m *Model) Encode(w io.Writer) (int64, error) {
+// Encode writes the model. A model of more than MaxSize bytes is ErrTooLarge, before anything is written. start hears, before anything is written, how
+// many bytes it will be; it may be nil.
+func (m *Model) Encode(w io.Writer, start func(bytes int64)) error {
 	if m.Graph == nil {
-		return 0, errors.New("write an ONNX model: it has no graph")
+		return errors.New("write an ONNX model: it has no graph")
 	}
 	out := m.message()
 	if out.size > MaxSize {
-		return 0, fmt.Errorf("write an ONNX model of %d bytes: %w", out.size, ErrTooLarge)
+		return fmt.Errorf("write an ONNX model of %d bytes: %w", out.size, ErrTooLarge)
+	}
+	if start != nil {
+		start(out.size)
 	}
 	b := bufio.NewWriterSize(w, 1<<18)
 	if err := out.write(b); err != nil {
-		return 0, fmt.Errorf("write an ONNX model: %w", err)
+		return fmt.Errorf("write an ONNX model: %w", err)
 	}
 	if err := b.Flush(); err != nil {
-		return 0, fmt.Errorf("write an ONNX model: %w", err)
+		return fmt.Errorf("write an ONNX model: %w", err)
 	}
-	return out.size, nil
+	return nil
 }
 
 // join appends the fields of another message.

@@ -28,6 +28,11 @@ type tensorInfo struct {
 
 // header encodes the length word and the header of tensors, checking that they can be read back.
 func header(tensors []Tensor, meta map[string]string) ([]byte, error) {
+	return headerOf(tensors, meta, Tensor.bytes)
+}
+
+// headerOf is header for tensors whose data has size bytes.
+func headerOf(tensors []Tensor, meta map[string]string, size func(Tensor) int64) ([]byte, error) {
 	h := make(map[string]any, len(tensors)+1)
 	if len(meta) > 0 {
 		for k, v := range meta {
@@ -42,7 +47,7 @@ func header(tensors []Tensor, meta map[string]string) ([]byte, error) {
 		if _, ok := h[t.Name]; ok || t.Name == metadataKey || !utf8.ValidString(t.Name) {
 			return nil, fmt.Errorf("tensor name %q is used twice, reserved or not UTF-8", t.Name)
 		}
-		n := t.bytes()
+		n := size(t)
 		if err := checkShape(t.Name, t.DType, t.Shape, n); err != nil {
 			return nil, err
 		}
@@ -69,7 +74,7 @@ func header(tensors []Tensor, meta map[string]string) ([]byte, error) {
 func checkShape(name, dtype string, shape []int, bytes int64) error {
 	size, ok := dtypeSize(dtype)
 	if !ok {
-		return fmt.Errorf("tensor %s has type %q, want F32, F64, U64, I64, U32 or U8", name, dtype)
+		return fmt.Errorf("tensor %s has type %q, want F32, F64, U64, I64, U32, F16, I8 or U8", name, dtype)
 	}
 	want := int64(size)
 	for _, d := range shape {

@@ -7,7 +7,7 @@ import (
 	"unsafe"
 )
 
-// Tensor is a named array as it lies in a part. DType is F32, F64, U64, I64, U32 or U8 (safetensors names); Data is little-endian.
+// Tensor is a named array as it lies in a part. DType is F32, F64, U64, I64, U32, U8 or, in exports, F16 or I8 (safetensors names); Data is little-endian.
 // A tensor to be written may come in Pieces instead, which are its data when put end to end; a tensor that was read has Data. Keep is what must be kept
 // while Data or Pieces are in use, where they lie outside the Go heap.
 type Tensor struct {
@@ -47,7 +47,9 @@ func dtypeSize(dtype string) (int, bool) {
 		return 8, true
 	case "F32", "U32":
 		return 4, true
-	case "U8":
+	case "F16":
+		return 2, true
+	case "U8", "I8":
 		return 1, true
 	}
 	return 0, false

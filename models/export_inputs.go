@@ -1,0 +1,256 @@
+package models
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+
+	"github.com/millrace/millrace/core/graph"
+	"github.com/millrace/millrace/core/nn"
+	"github.com/millrace/millrace/core/onnx"
+	"github.com/millrace/millrace/features"
+)
+
+var batchDim = onnx.Dim{Name: "batch"}
+
+// onnxExport is the writing of one model.
+type onnxExport struct {
+	of      *Checkpoint
+	net     *nn.Net
+	outside bool
+	g       *onnx.Graph
+	x       *graph.ONNX
+	inputs  []ExportedInput
+
+	owner   map[string]string     // of a list field: the field whose lengths it has
+	lengths map[string]onnx.Value // by owner
+	ids     map[string]onnx.Value // by field, int64
+	numbers map[string][2]onnx.Value
+	vectors map[string]onnx.Value // by table and field: rows given from outside
+	indices map[string]onnx.Value // by keys and field: rows of a table
+	tables  map[string]*exportedTable
+}
+
+// exportedTable is a table in the graph.
+type exportedTable struct {
+	rows onnx.Value
+	keys string // the table whose keys it has: the first of its vocabulary with the same ids
+}
+
+func newONNXExport(c *Checkpoint, net *nn.Net, o ONNXOptions) *onnxExport {
+	name := o.Name
+	if name == "" {
+		name = c.Spec.Name
+	}
+	e := &onnxExport{
+		of: c, net: net, outside: o.Outside, g: onnx.NewGraph(name),
+		owner: map[string]string{}, lengths: map[string]onnx.Value{}, ids: map[string]onnx.Value{}, numbers: map[string][2]onnx.Value{},
+		vectors: map[string]onnx.Value{}, indices: map[string]onnx.Value{}, tables: map[string]*exportedTable{},
+	}
+	e.x = graph.NewONNX(e.g)
+	e.shareLengths()
+	return e
+}
+
+// shareLengths finds, for each list field, the first field of the schema whose lists are as long.
+func (e *onnxExport) shareLengths() {
+	for i := range e.of.Schema.Fields {
+		if f := &e.of.Schema.Fields[i]; f.Ragged() {
+			e.owner[f.Name] = f.Name
+		}
+	}
+	place := e.of.Schema.Field
+	for _, group := range e.of.Program.groups {
+		first := group[0]
+		for _, f := range group {
+			if place(e.owner[f]) < place(e.owner[first]) {
+				first = f
+			}
+		}
+		to := e.owner[first]
+		for _, f := range group {
+			was := e.owner[f]
+			for k, o := range e.owner {
+				if o == was {
+					e.owner[k] = to
+				}
+			}
+		}
+	}
+}
+
+func (e *onnxExport) field(name string) *features.Field {
+	return &e.of.Schema.Fields[e.of.Schema.Field(name)]
+}
+
+// input adds an input of the model.
+func (e *onnxExport) input(in ExportedInput, doc string, t onnx.Type, dims ...onnx.Dim) onnx.Value {
+	v := e.g.Input(in.Name, doc, t, dims...)
+	in.Name, in.Type = string(v), t.String()
+	for _, d := range dims {
+		size := d.Name
+		if size == "" {
+			size = strconv.FormatInt(d.Size, 10)
+		}
+		in.Shape = append(in.Shape, size)
+	}
+	e.inputs = append(e.inputs, in)
+	return v
+}
+
+// bindInputs adds the model's inputs, in the schema's order, and what the inputs of the net's graph are made of.
+func (e *onnxExport) bindInputs() error {
+	for i := range e.of.Schema.Fields {
+		e.fieldInputs(&e.of.Schema.Fields[i])
+	}
+	if !e.outside {
+		if err := e.addTables(); err != nil {
+			return err
+		}
+	}
+	var order []*graph.Node
+	parts := map[*graph.Node][]*nn.Lookup{}
+	for _, l := range e.net.Lookups {
+		if parts[l.Node] == nil {
+			order = append(order, l.Node)
+		}
+		parts[l.Node] = append(parts[l.Node], l)
+		if l.Pool == nn.PoolRagged {
+			e.x.BindLengths(l.Ragged, e.lengths[e.owner[l.Field]])
+		}
+	}
+	for _, node := range order {
+		list, col := parts[node], 0
+		slices.SortFunc(list, func(a, b *nn.Lookup) int { return a.Col - b.Col })
+		var values []onnx.Value
+		for _, l := range list {
+			if l.Col != col {
+				return fmt.Errorf("an input's columns from %d to %d are looked up nowhere", col, l.Col)
+			}
+			col += l.Dim
+			values = append(values, e.lookup(l))
+		}
+		if col != node.Cols {
+			return fmt.Errorf("an input's columns from %d to %d are looked up nowhere", col, node.Cols)
+		}
+		e.x.Bind(node, e.beside(values))
+	}
+	for _, d := range e.net.Dense {
+		var columns []onnx.Value
+		for _, f := range d.Fields {
+			n := e.numbers[f]
+			columns = append(columns, n[0], n[1])
+		}
+		e.x.Bind(d.Node, e.beside(columns))
+	}
+	return nil
+}
+
+// beside joins matrices side by side.
+func (e *onnxExport) beside(values []onnx.Value) onnx.Value {
+	if len(values) == 1 {
+		return values[0]
+	}
+	return e.g.OpWith("Concat", []onnx.Attribute{onnx.Int("axis", 1)}, values...)
+}
+
+// fieldInputs adds what the model reads of a field.
+func (e *onnxExport) fieldInputs(f *features.Field) {
+	var lookups []*nn.Lookup
+	for _, l := range e.net.Lookups {
+		if l.Field == f.Name && !slices.ContainsFunc(lookups, func(o *nn.Lookup) bool { return o.Table == l.Table }) {
+			lookups = append(lookups, l)
+		}
+	}
+	dense := slices.ContainsFunc(e.net.Dense, func(d *nn.Dense) bool { return slices.Contains(d.Fields, f.Name) })
+	dims, lengths := []onnx.Dim{batchDim}, ""
+	if f.Ragged() && len(lookups) > 0 {
+		owner := e.owner[f.Name]
+		if e.lengths[owner] == "" {
+			e.lengths[owner] = e.input(ExportedInput{Name: owner + ".lengths", Role: "lengths", Field: owner},
+				"how many entries of "+owner+" each row of the batch has", onnx.Int64, batchDim)
+		}
+		dims, lengths = []onnx.Dim{{Name: owner + ".total"}}, string(e.lengths[owner])
+	}
+	switch {
+	case e.outside:
+		for _, l := range lookups {
+			in := ExportedInput{Name: l.Table + "(" + f.Name + ")", Role: "rows", Field: f.Name, Vocabulary: f.Table(), Lengths: lengths, Table: l.Table, Max: f.Max}
+			e.vectors[in.Name] = e.input(in, "the rows of table "+l.Table+" for the ids of "+f.Name, onnx.Float32, append(slices.Clone(dims), onnx.Dim{Size: int64(l.Dim)})...)
+		}
+	case len(lookups) > 0 && f.Kind != features.Numeric:
+		in := ExportedInput{Name: f.Name, Role: "ids", Field: f.Name, Vocabulary: f.Table(), Lengths: lengths, Max: f.Max}
+		e.ids[f.Name] = e.input(in, "ids: hashes of categories of "+f.Table(), onnx.Int64, dims...)
+	case len(lookups) > 0:
+		e.ids[f.Name] = e.bucketIDs(f, e.number(f))
+	}
+	if dense {
+		e.numbers[f.Name] = e.encodeNumber(f, e.number(f))
+	}
+}
+
+// number adds the input of a numeric field.
+func (e *onnxExport) number(f *features.Field) onnx.Value {
+	return e.input(ExportedInput{Name: f.Name, Role: "number", Field: f.Name}, "numbers, NaN where missing", onnx.Float64, batchDim)
+}
+
+// encodeNumber writes what features.Encoder does with a number: the value and whether it is missing, each [batch, 1].
+func (e *onnxExport) encodeNumber(f *features.Field, v onnx.Value) [2]onnx.Value {
+	g := e.g
+	var mean, scale, fill float64
+	if e.of.Stats != nil {
+		n := e.of.Stats.Numeric[f.Name]
+		mean, fill = n.Mean, n.Mean
+		if f.Standardise {
+			scale, fill = 1, 0
+			if n.Std > 0 {
+				scale = 1 / n.Std
+			}
+		}
+	}
+	double := func(x float64) onnx.Value { return g.Doubles([]float64{x}) }
+	missing := g.Op("IsNaN", v)
+	if f.Log {
+		v = g.Op("Mul", g.Op("Sign", v), g.Op("Log", g.Op("Add", double(1), g.Op("Abs", v))))
+	}
+	if scale > 0 {
+		v = g.Op("Mul", g.Op("Sub", v, double(mean)), double(scale))
+	}
+	v = g.Op("Where", missing, double(fill), v)
+	column := func(v onnx.Value) onnx.Value {
+		single := g.OpWith("Cast", []onnx.Attribute{onnx.Int("to", int64(onnx.Float32))}, v)
+		return g.Op("Unsqueeze", single, g.Ints(1))
+	}
+	return [2]onnx.Value{column(v), column(missing)}
+}
+
+// bucketIDs writes the id of each number's bucket, [batch].
+func (e *onnxExport) bucketIDs(f *features.Field, v onnx.Value) onnx.Value {
+	g := e.g
+	var ids []int64
+	for b := range len(f.Buckets) + 1 {
+		ids = append(ids, int64(features.ID(f.Table(), strconv.Itoa(b))))
+	}
+	ids = append(ids, int64(features.MissingID(f.Table())))
+	reached := g.Op("GreaterOrEqual", g.Op("Unsqueeze", v, g.Ints(1)), g.Doubles(f.Buckets, 1, int64(len(f.Buckets))))
+	count := g.OpWith("Cast", []onnx.Attribute{onnx.Int("to", int64(onnx.Int64))}, reached)
+	bucket := g.OpWith("ReduceSum", []onnx.Attribute{onnx.Int("keepdims", 0)}, count, g.Ints(1))
+	at := g.Op("Where", g.Op("IsNaN", v), g.Int(int64(len(f.Buckets)+1)), bucket)
+	return g.Op("Gather", g.Ints(ids...), at)
+}
+
+// lookup writes the columns of one lookup.
+func (e *onnxExport) lookup(l *nn.Lookup) onnx.Value {
+	rows := e.vectors[l.Table+"("+l.Field+")"]
+	if !e.outside {
+		t := e.tables[l.Table]
+		rows = e.g.Op("Gather", t.rows, e.indices[t.keys+"("+l.Field+")"])
+	}
+	switch lengths := e.lengths[e.owner[l.Field]]; l.Pool {
+	case nn.PoolMean:
+		return e.x.Pool(rows, lengths, l.Dim, graph.PoolMean)
+	case nn.PoolSum:
+		return e.x.Pool(rows, lengths, l.Dim, graph.PoolSum)
+	}
+	return rows
+}

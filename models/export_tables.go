@@ -1,0 +1,150 @@
+package models
+
+import (
+	"bufio"
+	"cmp"
+	"fmt"
+	"slices"
+
+	"github.com/millrace/millrace/core/onnx"
+	"github.com/millrace/millrace/core/snapshot"
+	"github.com/millrace/millrace/core/table"
+)
+
+// addTables adds every table and the search for its ids.
+func (e *onnxExport) addTables() error {
+	type keys struct {
+		table      string
+		vocabulary string
+		sorted     *sortedTable
+		fields     []string
+	}
+	var all []*keys
+	for _, spec := range e.of.Program.tables {
+		t := e.of.Tables[spec.Name]
+		if t == nil {
+			return fmt.Errorf("there is no table %s", spec.Name)
+		}
+		s := sortTable(t)
+		k := slices.IndexFunc(all, func(k *keys) bool { return k.vocabulary == spec.Vocabulary && k.sorted.sameIDs(s) })
+		if k < 0 {
+			k = len(all)
+			all = append(all, &keys{table: spec.Name, vocabulary: spec.Vocabulary, sorted: s})
+		}
+		for _, l := range e.net.Lookups {
+			if l.Table == spec.Name && !slices.Contains(all[k].fields, l.Field) {
+				all[k].fields = append(all[k].fields, l.Field)
+			}
+		}
+		rows := e.g.Tensor(spec.Name, onnx.Float32, &onnx.Data{Size: int64(s.len()) * int64(spec.Dim) * 4, Write: s.writeRows}, int64(s.len()), int64(spec.Dim))
+		e.tables[spec.Name] = &exportedTable{rows: rows, keys: all[k].table}
+	}
+	for _, k := range all {
+		e.search(k.table, k.sorted, k.fields)
+	}
+	return nil
+}
+
+// search writes the row of each id of the fields in one search; an id that is not there has row 0.
+func (e *onnxExport) search(keys string, s *sortedTable, fields []string) {
+	g := e.g
+	ids := e.ids[fields[0]]
+	if len(fields) > 1 {
+		var values []onnx.Value
+		for _, f := range fields {
+			values = append(values, e.ids[f])
+		}
+		ids = g.OpWith("Concat", []onnx.Attribute{onnx.Int("axis", 0)}, values...)
+	}
+	g.Scope(keys)
+	defer g.Scope("")
+	rows := g.OpIn(onnx.ML, "LabelEncoder", []onnx.Attribute{
+		onnx.IntsAt("keys_int64s", s.len(), func(i int) int64 { return int64(s.id(i)) }),
+		onnx.IntsAt("values_int64s", s.len(), func(i int) int64 { return int64(i) }),
+		onnx.Int("default_int64", 0),
+	}, ids)
+	if len(fields) == 1 {
+		e.indices[keys+"("+fields[0]+")"] = rows
+		return
+	}
+	from := g.Ints(0)
+	for _, f := range fields {
+		to := g.Op("Add", from, g.Op("Shape", e.ids[f]))
+		e.indices[keys+"("+f+")"] = g.Op("Slice", rows, from, to)
+		from = to
+	}
+}
+
+func floats(values []float32) *onnx.Data {
+	return &onnx.Data{Size: int64(len(values)) * 4, Write: func(w *bufio.Writer) error {
+		_, err := w.Write(snapshot.Bytes(values))
+		return err
+	}}
+}
+
+// sortedTable is a table's rows in the order of their ids: the unknown row, of id 0, first.
+type sortedTable struct {
+	t     *table.Table
+	slots []uint32
+}
+
+func sortTable(t *table.Table) *sortedTable {
+	s := &sortedTable{t: t, slots: make([]uint32, 0, t.Rows())}
+	for slot := range uint32(t.Len()) {
+		if slot == 0 || t.ID(slot) != table.UnknownID {
+			s.slots = append(s.slots, slot)
+		}
+	}
+	slices.SortFunc(s.slots, func(a, b uint32) int { return cmp.Compare(t.ID(a), t.ID(b)) })
+	return s
+}
+
+func (s *sortedTable) len() int        { return len(s.slots) }
+func (s *sortedTable) id(i int) uint64 { return s.t.ID(s.slots[i]) }
+
+func (s *sortedTable) sameIDs(o *sortedTable) bool {
+	if len(s.slots) != len(o.slots) {
+		return false
+	}
+	for i := range s.slots {
+		if s.id(i) != o.id(i) {
+			return false
+		}
+	}
+	return true
+}
+
+// writeRows writes every row; one that is not finite is an error.
+func (s *sortedTable) writeRows(w *bufio.Writer) error {
+	return s.each(func(row []float32) error {
+		_, err := w.Write(snapshot.Bytes(row))
+		return err
+	})
+}
+
+// each visits the rows in order; one that is not finite is an error.
+func (s *sortedTable) each(visit func(row []float32) error) error {
+	for _, slot := range s.slots {
+		row := s.t.Row(slot)
+		for _, x := range row {
+			if x-x != 0 {
+				return fmt.Errorf("table %s: the row of id %d has a value %g", s.t.Name(), s.t.ID(slot), x)
+			}
+		}
+		if err := visit(row); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// exportedTables lists the checkpoint's tables.
+func (c *Checkpoint) exportedTables() []ExportedTable {
+	var out []ExportedTable
+	for _, spec := range c.Program.tables {
+		if t := c.Tables[spec.Name]; t != nil {
+			out = append(out, ExportedTable{spec.Name, spec.Vocabulary, t.Rows(), spec.Dim})
+		}
+	}
+	return out
+}

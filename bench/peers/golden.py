@@ -3,9 +3,9 @@
 Weights are float32; everything is computed from them in float64 and rounded once, so that what differs in a test is millrace's own rounding.
 One safetensors file a case, models/MODEL/testdata/NAME.safetensors, with schema and model file as its metadata:
 
-  ids/FIELD [B] or [T]     offsets/FIELD [B+1] of lists     value/FIELD, missing/FIELD [B] of numbers     label [B]
+  ids/FIELD [B] or [T]     offsets/FIELD [B+1] of lists     value/FIELD, missing/FIELD [B] of numbers     label [B], of several tasks label/TASK with NaN where there is none
   weight/NAME, table/NAME  before the step; row i of a table is id i, row 0 is for unknown ids, buffers are among the weights
-  logit [B]                scoring, with the running statistics as given
+  logit [B] or logit/TASK  scoring, with the running statistics as given
   loss [1], grad/NAME, tablegrad/NAME, after/NAME (buffers)   one step of training
 """
 
@@ -25,6 +25,9 @@ CASES = [
     ("finalmlp", "Golden", "finalmlp", "golden"),
     ("din", "Golden", "din", "golden"),
     ("din", "GoldenSoftmax", "din", "golden-softmax"),
+    ("dtrn", "Golden", "dtrn", "golden"),
+    ("dtrn", "GoldenPLE", "dtrn", "golden-ple"),
+    ("dtrn", "GoldenMMoE", "dtrn", "golden-mmoe"),
 ]
 ROWS, IDS, UNKNOWN = 24, 9, 77
 
@@ -39,8 +42,8 @@ def draw(net, rng):
             if name.endswith("running_var"):
                 x = 0.5 + x * x
             elif p.dim() == 2:
-                x = x * (0.5 if "tables" in name else 1.0 / np.sqrt(p.shape[1]))
-            elif "norm" in name and name.endswith("weight"):
+                x = x * (0.5 if "tables" in name else getattr(net, "gain", 1.0) / np.sqrt(p.shape[1]))
+            elif "norm" in name and name.endswith("weight") or "gamma" in name:
                 x = 1 + 0.2 * x
             else:
                 x = 0.3 * x
@@ -55,18 +58,45 @@ def make_batch(net, categories, rng):
         ids[-1] = UNKNOWN
         file[f"ids/{f}"] = ids
         batch[f] = torch.from_numpy(np.where(ids == UNKNOWN, 0, ids))
-    lengths = rng.integers(0, 6, ROWS)
-    lengths[3] = 0
-    for f in net.lists:
-        ids = rng.integers(1, IDS + 1, lengths.sum())
-        file[f"ids/{f}"], file[f"offsets/{f}"] = ids, np.concatenate([[0], np.cumsum(lengths)])
-        batch[f] = (torch.from_numpy(ids), torch.from_numpy(np.repeat(np.arange(ROWS), lengths)))
+    for group in getattr(net, "groups", [net.lists]):  # lists of one group are as long as each other
+        lengths = rng.integers(0, 6, ROWS)
+        lengths[3] = 0
+        for f in group:
+            ids = rng.integers(1, IDS + 1, lengths.sum())
+            file[f"ids/{f}"], file[f"offsets/{f}"] = ids, np.concatenate([[0], np.cumsum(lengths)])
+            batch[f] = (torch.from_numpy(ids), torch.from_numpy(np.repeat(np.arange(ROWS), lengths)))
     for f in net.numbers:
         missing = np.float32(rng.random(ROWS) < 0.2)
         value = np.float32(rng.normal(size=ROWS)) * (1 - missing)
         file[f"value/{f}"], file[f"missing/{f}"] = value, missing
         batch[f] = (torch.from_numpy(np.float64(value)), torch.from_numpy(np.float64(missing)))
     return batch, file
+
+
+def suffixes(net):
+    """What a task's tensors end in: nothing where there is one task."""
+    return ["/" + t for t in net.tasks] if hasattr(net, "tasks") else [""]
+
+
+def logits(net, batch):
+    out = net(batch)
+    return out if isinstance(out, list) else [out]
+
+
+def make_labels(net, rng):
+    """0 and 1; of several tasks some rows have no label."""
+    if suffixes(net) == [""]:
+        return {"label": np.float32(rng.integers(0, 2, ROWS))}
+    labels = {"label" + t: np.float32(rng.random(ROWS) < 0.3) for t in suffixes(net)}
+    for y in labels.values():
+        y[rng.random(ROWS) < 0.2] = np.nan
+    return labels
+
+
+def loss_of(logit, label):
+    """The mean over the rows that have a label."""
+    known = ~np.isnan(label)
+    return torch.nn.functional.binary_cross_entropy_with_logits(logit[torch.from_numpy(known)], torch.from_numpy(np.float64(label[known])))
 
 
 def joined(parts, get):
@@ -82,15 +112,14 @@ def case(module, name, rng):
     net = getattr(importlib.import_module("models." + module), name)(IDS)
     draw(net, rng)
     batch, file = make_batch(net, net.fields.categories, rng)
-    label = rng.integers(0, 2, ROWS)
-    file["label"] = np.float32(label)
+    file |= make_labels(net, rng)
     names = net.names()
     for k, parts in names.items():
         file[k if k.startswith("table/") else "weight/" + k] = joined(parts, lambda p: p)
     net.eval()
-    file["logit"] = net(batch)
+    file |= dict(zip(["logit" + t for t in suffixes(net)], logits(net, batch)))
     net.train()
-    loss = torch.nn.functional.binary_cross_entropy_with_logits(net(batch), torch.from_numpy(np.float64(label)))
+    loss = sum(loss_of(z, file["label" + t]) for t, z in zip(suffixes(net), logits(net, batch)))
     loss.backward()
     file["loss"] = loss[None]
     for k, parts in names.items():

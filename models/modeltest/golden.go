@@ -52,11 +52,13 @@ func Golden(t *testing.T, file string) {
 	}
 	b := g.batch(p.Schema())
 
-	var logits []float32
-	for _, s := range Scores(t, p, dense, models.TableRows(tr.Tables), b) {
-		logits = append(logits, float32(math.Log(float64(s)/(1-float64(s)))))
+	for i, scores := range allScores(t, p, dense, models.TableRows(tr.Tables), b) {
+		var logits []float32
+		for _, s := range scores {
+			logits = append(logits, float32(math.Log(float64(s)/(1-float64(s)))))
+		}
+		g.near(models.ForLabel(p.Schema(), "logit", i), logits)
 	}
-	g.near("logit", logits)
 	loss, err := tr.Step.Run(b, 1)
 	if err != nil {
 		t.Fatal(err)
@@ -128,8 +130,11 @@ func valuesOf[T snapshot.Element](g *golden, name string) []T {
 // batch returns the inputs of the file.
 func (g *golden) batch(s *features.Schema) *features.Batch {
 	g.t.Helper()
-	label := g.values("label")
-	b := &features.Batch{Rows: len(label), Columns: make([]features.Column, len(s.Fields)), Labels: [][]float32{label}}
+	b := &features.Batch{Columns: make([]features.Column, len(s.Fields))}
+	for i := range s.Labels {
+		b.Labels = append(b.Labels, g.values(models.ForLabel(s, "label", i)))
+		b.Rows = len(b.Labels[i])
+	}
 	for i := range s.Fields {
 		c, name := &b.Columns[i], s.Fields[i].Name
 		if models.IsNumber(&s.Fields[i]) {

@@ -103,6 +103,12 @@ func Trainer(t testing.TB, p *models.Program, n int) *models.Trainer {
 // Scores returns the probabilities of the first label.
 func Scores(t testing.TB, p *models.Program, dense []snapshot.Tensor, rows models.Rows, b *features.Batch) []float32 {
 	t.Helper()
+	return allScores(t, p, dense, rows, b)[0]
+}
+
+// allScores returns the probabilities of every label.
+func allScores(t testing.TB, p *models.Program, dense []snapshot.Tensor, rows models.Rows, b *features.Batch) [][]float32 {
+	t.Helper()
 	w, err := p.NewWeights("test", dense)
 	if err != nil {
 		t.Fatal(err)
@@ -115,7 +121,7 @@ func Scores(t testing.TB, p *models.Program, dense []snapshot.Tensor, rows model
 	if err != nil {
 		t.Fatal(err)
 	}
-	return out[0]
+	return out
 }
 
 // Randomise draws every row of the tables anew with the given deviation, so that a test does not look at vanishing embeddings.

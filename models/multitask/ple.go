@@ -47,7 +47,8 @@ func (m *Extracted) Check() error {
 }
 
 // Extract returns each task's representation after the layers (Tang and others, RecSys 2020, section 4.2): in each, task i's gate mixes its own experts and the
-// shared ones, which read each task's input in turn where these differ; between layers the shared gate gives the shared experts an input of their own.
+// shared ones, which read each task's input in turn where these differ; between layers the shared gate gives the shared experts an input of their own. Where
+// the tasks' inputs differ that gate reads their mean, and the mean of what each shared expert makes of them.
 func (m *Extracted) Extract(net *nn.Net, s *features.Schema, p *Parts, e *Experts, xs []*graph.Node) []*graph.Node {
 	var shared *graph.Node // input of the shared experts; nil: the tasks' own
 	if differ := len(xs) > 1 && xs[0] != xs[1]; !differ {
@@ -70,20 +71,40 @@ func (m *Extracted) Extract(net *nn.Net, s *features.Schema, p *Parts, e *Expert
 		if layer == m.NumLayers-1 {
 			return next
 		}
-		mixed, input := column(common, 0), shared
+		mixed, input := averaged(common), shared
 		if m.SharedGate == "all" {
 			mixed = append(column(all, 0), mixed...)
 		}
 		if input == nil {
-			input = xs[0]
-			for _, x := range xs[1:] {
-				input = graph.Add(input, x)
-			}
-			input = graph.Scale(input, 1/float64(len(xs)))
+			input = average(xs)
 		}
 		shared, xs = gated(net, name+"/gate/shared", input, gate, mixed), next
 	}
 	return xs
+}
+
+// average is the mean of values, which for one that stands several times is itself.
+func average(xs []*graph.Node) *graph.Node {
+	sum, same := xs[0], true
+	for _, x := range xs[1:] {
+		same = same && x == xs[0]
+	}
+	if same {
+		return xs[0]
+	}
+	for _, x := range xs[1:] {
+		sum = graph.Add(sum, x)
+	}
+	return graph.Scale(sum, 1/float64(len(xs)))
+}
+
+// averaged is each expert's mean over what it makes of the tasks' inputs, so that the tasks' order does not matter.
+func averaged(experts [][]*graph.Node) []*graph.Node {
+	var out []*graph.Node
+	for _, e := range experts {
+		out = append(out, average(e))
+	}
+	return out
 }
 
 // PLE is progressive layered extraction; with one layer it is CGC.

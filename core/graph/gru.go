@@ -5,7 +5,7 @@ import (
 	"gorgonia.org/gorgonia"
 )
 
-// GRUKind says what attention does in a recurrent unit (DIEN, AAAI 2019, section 4.3).
+// GRUKind says what attention does in a recurrent unit (DIEN, AAAI 2019, the interest evolving layer).
 type GRUKind int
 
 const (
@@ -31,7 +31,7 @@ func (k GRUKind) Gates() int {
 //
 //	r = σ(g_r + b_r + h·w_r + c_r),  u = σ(g_u + b_u + h·w_u + c_u),  n = tanh(g_n + b_n + r∘(h·w_n + c_n)),  h' = (1−u)∘h + u∘n
 //
-// It is DIEN's (equations 1 to 4); PyTorch's update gate is 1−u.
+// It is DIEN's (the interest extractor layer); PyTorch's update gate is 1−u.
 func GRU(g, w, bias *Node, r *Ragged) *Node {
 	o := gruOp{r: r}
 	h := o.check(g, w, bias)

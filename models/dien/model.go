@@ -42,7 +42,7 @@ func (m *Model) Build(net *nn.Net, s *features.Schema) ([]*graph.Node, error) {
 	return models.Heads(net, "out", h, s), nil
 }
 
-// next is the auxiliary loss: what the interest after a behaviour says of the one that followed it, and of another one of the batch (equation 6).
+// next is the auxiliary loss: what the interest after a behaviour says of the one that followed it, and of another one of the batch (the paper's L_aux).
 func (m *Model) next(net *nn.Net, name string, h, k *graph.Node, r *graph.Ragged) *graph.Node {
 	before, after := graph.ButLast(h, r), graph.ButFirst(k, r)
 	pairs := graph.SplitRows(graph.Concat(before, after, before, graph.Shuffle(after)), 2)

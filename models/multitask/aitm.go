@@ -69,7 +69,7 @@ func (m *AITM) Build(net *nn.Net, s *features.Schema) ([]*graph.Node, error) {
 	return logits, nil
 }
 
-// transfer adds the AIT module, z_t = Σ_u softmax_u(⟨K u, Q u⟩/√d)·V u over u of the task's own p_t and what the task before passes on, q = G z_{t−1} + b (equations 3 to 6).
+// transfer adds the AIT module, z_t = Σ_u softmax_u(⟨K u, Q u⟩/√d)·V u over u of the task's own p_t and what the task before passes on, q = G z_{t−1} + b.
 func transfer(net *nn.Net, name string, p, before *graph.Node) *graph.Node {
 	d := p.Cols
 	q := net.Linear(name+"/info", before, d, graph.Identity)

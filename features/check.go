@@ -61,15 +61,18 @@ func (l *layout) checkNumber(c *column, v float64) fault {
 	if c.weight && !(v >= 0 && v <= math.MaxFloat32) {
 		return fault{c.name, "a weight must be 0 or more"}
 	}
+	if c.propensity && !isPropensity(v) {
+		return fault{c.name, noPropensity}
+	}
 	return fault{}
 }
 
 // checkText refuses what the readers of a text column cannot use: those that want a number or a time of it.
 func (l *layout) checkText(c *column, s string) fault {
-	if len(c.labels) == 0 && !c.time && !c.weight && len(c.fields) == 0 {
+	if len(c.labels) == 0 && !c.time && !c.weight && !c.propensity && len(c.fields) == 0 {
 		return fault{}
 	}
-	number := c.weight
+	number := c.weight || c.propensity
 	for _, i := range c.fields {
 		number = number || l.schema.Fields[i].Kind == Numeric
 	}

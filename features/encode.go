@@ -151,16 +151,38 @@ func (e *Encoder) column(b *Batch, c *column, arr arrow.Array) error {
 		}
 	}
 	if c.weight {
-		b.Weights = resize(b.weights, b.Rows)
-		return eachNumber(arr, c.name, func(r int, v float64, ok bool) error {
-			if !ok {
-				v = 1
+		err := weigh(b, arr, c.name, func(_ int, v float64) (float64, error) { return v, nil })
+		if err != nil {
+			return err
+		}
+	}
+	if c.propensity {
+		return weigh(b, arr, c.name, func(r int, v float64) (float64, error) {
+			if !isPropensity(v) {
+				return 0, &RowError{Row: r, Field: c.name, Value: fmt.Sprint(v), Reason: noPropensity}
 			}
-			b.Weights[r] = float32(v)
-			return nil
+			return e.schema.Propensity.weight(v), nil
 		})
 	}
 	return nil
+}
+
+// weigh multiplies the rows' weights by what a column's numbers stand for; a missing one leaves a weight as it is.
+func weigh(b *Batch, arr arrow.Array, name string, by func(r int, v float64) (float64, error)) error {
+	if b.Weights == nil {
+		b.Weights = resize(b.weights, b.Rows)
+		for r := range b.Weights {
+			b.Weights[r] = 1
+		}
+	}
+	return eachNumber(arr, name, func(r int, v float64, ok bool) error {
+		if !ok {
+			return nil
+		}
+		w, err := by(r, v)
+		b.Weights[r] *= float32(w)
+		return err
+	})
 }
 
 func (e *Encoder) encodeField(out *Column, f *fieldEncoder, c *column, arr arrow.Array) error {

@@ -33,12 +33,13 @@ type column struct {
 	mixed                           bool
 	fields, labels                  []int
 	user, item, time, group, weight bool
+	propensity                      bool
 }
 
 // needed reports whether rows cannot be encoded without the column even where labels are not asked for.
 func (c *column) needed() bool { return len(c.fields) > 0 }
 
-// layout is what a schema reads, column by column: fields first, then labels, user, item, timestamp, group and weight.
+// layout is what a schema reads, column by column: fields first, then labels, user, item, timestamp, group, weight and propensity.
 type layout struct {
 	schema  *Schema
 	columns []column
@@ -76,6 +77,9 @@ func newLayout(s *Schema) *layout {
 	}
 	if s.Weight != "" {
 		l.column(s.Weight, numberForm).weight = true
+	}
+	if s.Propensity.Column != "" {
+		l.column(s.Propensity.Column, numberForm).propensity = true
 	}
 	return l
 }

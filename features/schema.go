@@ -25,16 +25,17 @@ const (
 
 // Schema describes the columns of a data set and what they mean. Unknown keys in YAML are errors.
 type Schema struct {
-	Name      string      `yaml:"name,omitempty"`
-	User      string      `yaml:"user,omitempty"`      // column of the user id
-	Item      string      `yaml:"item,omitempty"`      // column of the item id
-	Timestamp string      `yaml:"timestamp,omitempty"` // column of the event time
-	Group     string      `yaml:"group,omitempty"`     // column that groups rows for GAUC; empty: the user column
-	Weight    string      `yaml:"weight,omitempty"`    // column of the row weight
-	CSV       Dialect     `yaml:"csv,omitempty"`
-	History   HistorySpec `yaml:"history,omitempty"`
-	Labels    []Label     `yaml:"labels,omitempty"`
-	Fields    []Field     `yaml:"fields,omitempty"`
+	Name       string      `yaml:"name,omitempty"`
+	User       string      `yaml:"user,omitempty"`       // column of the user id
+	Item       string      `yaml:"item,omitempty"`       // column of the item id
+	Timestamp  string      `yaml:"timestamp,omitempty"`  // column of the event time
+	Group      string      `yaml:"group,omitempty"`      // column that groups rows for GAUC; empty: the user column
+	Weight     string      `yaml:"weight,omitempty"`     // column of the row weight
+	Propensity Propensity  `yaml:"propensity,omitempty"` // weights from the probabilities with which rows were shown
+	CSV        Dialect     `yaml:"csv,omitempty"`
+	History    HistorySpec `yaml:"history,omitempty"`
+	Labels     []Label     `yaml:"labels,omitempty"`
+	Fields     []Field     `yaml:"fields,omitempty"`
 }
 
 // Dialect is how text files are written. Format "csv" (default) or "libfm"; for libfm the label comes first, then index:value pairs matched to the fields in order.

@@ -19,6 +19,9 @@ func (s *Schema) Complete() error {
 	if len(s.Fields) == 0 {
 		return &SchemaError{Reason: "no fields"}
 	}
+	if err := s.Propensity.complete(); err != nil {
+		return err
+	}
 	if err := s.completeLabels(); err != nil {
 		return err
 	}

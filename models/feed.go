@@ -39,10 +39,17 @@ type lookupFeed struct {
 	input  *inputNode
 	ragged *raggedFeed // of a PoolRagged lookup
 	rows   []uint32
+	fixed  []uint64 // of a lookup of a fixed id: that id again and again
 }
 
 // ids are those to look up: all of the column, or those of one row where all rows share its behaviours.
 func (l *lookupFeed) ids(b *features.Batch) []uint64 {
+	if l.Fixed != 0 {
+		for len(l.fixed) < b.Rows {
+			l.fixed = append(l.fixed, l.Fixed)
+		}
+		return l.fixed[:b.Rows]
+	}
 	c := &b.Columns[l.column]
 	if l.ragged != nil && l.ragged.shared {
 		return c.IDs[:c.Offsets[1]]
@@ -127,7 +134,7 @@ func (f *feed) prepare(b *features.Batch, plan *graph.Plan, share bool) error {
 			c := &b.Columns[l.column]
 			switch l.Pool {
 			case nn.PoolOne:
-				if len(c.IDs) != b.Rows {
+				if l.Fixed == 0 && len(c.IDs) != b.Rows {
 					return fmt.Errorf("field %s has %d ids for %d rows", l.Field, len(c.IDs), b.Rows)
 				}
 			default:

@@ -86,7 +86,7 @@ func (s *Settings) checkLoss(schema *features.Schema) error {
 // addLoss adds the inputs of labels, weights and groups, and what training minimises: the loss of every label, and the model's own parts.
 func (p *Program) addLoss(a *assembly) error {
 	set, g := &p.spec.Settings, a.net.Graph
-	if p.schema.Weight != "" {
+	if p.schema.Weighted() {
 		a.weights = g.Input("weight", 1)
 	}
 	if set.Grouped() {
@@ -121,6 +121,7 @@ func (p *Program) addLoss(a *assembly) error {
 // labelLoss is the loss that the key loss asks for, of a logit against a label.
 func (p *Program) labelLoss(a *assembly, label int, z *graph.Node) *graph.Node {
 	set, y := &p.spec.Settings, a.labels[label]
+	z = p.observed(a, label, z)
 	drawn := z
 	if by := set.NegativeSampling.Shift(); by != 0 {
 		drawn = graph.Shift(z, by)

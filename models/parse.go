@@ -72,7 +72,11 @@ func Parse(text []byte, s *features.Schema) (*Spec, error) {
 	if err := errors.Join(spec.Settings.check(), spec.Settings.checkLoss(s)); err != nil {
 		return nil, fmt.Errorf("model file: %w", err)
 	}
-	if spec.Model, err = config.Model(s, &spec.Settings); err != nil {
+	own, err := spec.Settings.modelSchema(s)
+	if err != nil {
+		return nil, fmt.Errorf("model file: %w", err)
+	}
+	if spec.Model, err = config.Model(own, &spec.Settings); err != nil {
 		return nil, fmt.Errorf("model file: %s: %w", spec.Name, err)
 	}
 	return spec, nil

@@ -25,6 +25,7 @@ type TableSpec struct {
 type Program struct {
 	spec   *Spec
 	schema *features.Schema
+	own    *features.Schema // what the model itself sees of it
 	seed   uint64
 	tables []TableSpec
 	params []paramSpec
@@ -42,6 +43,10 @@ type paramSpec struct {
 func NewProgram(spec *Spec, s *features.Schema, seed uint64) (*Program, error) {
 	p := &Program{spec: spec, schema: s, seed: seed}
 	a, err := p.assemble(graph.Float32)
+	var err error
+	if p.own, err = spec.Settings.modelSchema(s); err != nil {
+		return nil, fmt.Errorf("build model %s: %w", spec.Name, err)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -123,16 +128,21 @@ type assembly struct {
 	loss    *graph.Node
 }
 
-// assemble builds the graph with its loss.
+// assemble builds the graph with its loss, for training.
 func (p *Program) assemble(dtype graph.DType) (*assembly, error) {
-	return p.assembleIn(nn.New(dtype, p.seed))
+
+	positions []*graph.Node // logits of the position tower, one a label; nil without one, and in scoring
+	return p.assembleAs(nn.New(dtype, p.seed), forTraining)
 }
 
-func (p *Program) assembleIn(net *nn.Net) (*assembly, error) {
+// assembleIn builds the graph for scoring.
+func (p *Program) assembleIn(net *nn.Net) (*assembly, error) { return p.assembleAs(net, forScoring) }
+
+func (p *Program) assembleAs(net *nn.Net, to purpose) (*assembly, error) {
 	a := &assembly{net: net}
 	var modelErr error
 	err := graph.Build(func() {
-		if a.logits, modelErr = p.spec.Model.Build(a.net, p.schema); modelErr != nil {
+		if a.logits, modelErr = p.spec.Model.Build(a.net, p.own); modelErr != nil {
 			return
 		}
 		if len(a.logits) != len(p.schema.Labels) {
@@ -143,6 +153,9 @@ func (p *Program) assembleIn(net *nn.Net) (*assembly, error) {
 	})
 	if err == nil {
 		err = modelErr
+		if modelErr = p.addPosition(a, to); modelErr != nil {
+			return
+		}
 	}
 	if err != nil {
 		return nil, fmt.Errorf("build model %s: %w", p.spec.Name, err)

@@ -48,10 +48,12 @@ type Scorer struct {
 }
 
 // NewScorer returns a scorer with plans and buffers of its own.
-func (p *Program) NewScorer() (*Scorer, error) {
+func (p *Program) NewScorer() (*Scorer, error) { return p.newScorer(forScoring) }
+
+func (p *Program) newScorer(to purpose) (*Scorer, error) {
 	net := nn.New(graph.Float32, p.seed)
 	net.Scoring = true
-	a, err := p.assembleIn(net)
+	a, err := p.assembleAs(net, to)
 	if err != nil {
 		return nil, err
 	}

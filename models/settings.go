@@ -39,6 +39,8 @@ type Settings struct {
 	EmbeddingInitializerStd float64 `yaml:"embedding_initializer_std"`
 
 	OptimizerConstants `yaml:",inline"`
+
+	Position *PositionBias `yaml:"position_bias"` // nil: no tower of positions
 }
 
 func defaultSettings() Settings {

@@ -123,7 +123,9 @@ type evaluator struct {
 	files   []string
 	part    *features.Part
 	skipBad int64
-	watch   func(b *features.Batch, scores [][]float32) // nil: nobody looks at the batches
+	// observed measures scores of rows as they were shown, with the position tower, instead of as they are served.
+	observed bool
+	watch    func(b *features.Batch, scores [][]float32) // nil: nobody looks at the batches
 
 	loader  *features.Loader
 	scorer  *models.Scorer
@@ -189,7 +191,11 @@ func (e *evaluator) open() error {
 	if err != nil {
 		return err
 	}
-	scorer, err := e.program.NewScorer()
+	make := e.program.NewScorer
+	if e.observed {
+		make = e.program.NewObserver
+	}
+	scorer, err := make()
 	if err != nil {
 		return fmt.Errorf("evaluate: %w", err)
 	}

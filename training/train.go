@@ -197,6 +197,9 @@ func (r *run) open(ctx context.Context) error {
 	if r.valid, err = r.evaluator("valid", r.Valid, encoder, r.program); err != nil {
 		return err
 	}
+	if r.valid.observed = set.Position != nil; r.valid.observed {
+		r.Observer.Note("validation after each epoch is of clicks as rows were shown, with the position tower; the run's figures are of scores as they are served, without it")
+	}
 	r.saved = r.Now()
 	if resumed {
 		return nil

@@ -27,6 +27,7 @@ type Lookup struct {
 	Node   *graph.Node   // the input node that receives the rows
 	Col    int           // first column
 	Ragged *graph.Ragged // for PoolRagged: offsets are set by the runner
+	Fixed  uint64        // where it is not 0, the id that is looked up for every row in place of the field's, with PoolOne
 }
 
 // Dense asks the runner to fill an input node from numeric fields: for each field two columns, the value and the missing indicator (columns 2f and 2f+1 of field f).

@@ -42,11 +42,11 @@ type paramSpec struct {
 // NewProgram builds the graph; seed fixes the initial values.
 func NewProgram(spec *Spec, s *features.Schema, seed uint64) (*Program, error) {
 	p := &Program{spec: spec, schema: s, seed: seed}
-	a, err := p.assemble(graph.Float32)
 	var err error
 	if p.own, err = spec.Settings.modelSchema(s); err != nil {
 		return nil, fmt.Errorf("build model %s: %w", spec.Name, err)
 	}
+	a, err := p.assemble(graph.Float32)
 	if err != nil {
 		return nil, err
 	}
@@ -126,12 +126,12 @@ type assembly struct {
 	weights *graph.Node // nil without a weight column
 	groups  *graph.Node // nil where the loss compares no rows
 	loss    *graph.Node
+
+	positions []*graph.Node // logits of the position tower, one a label; nil without one, and in scoring
 }
 
 // assemble builds the graph with its loss, for training.
 func (p *Program) assemble(dtype graph.DType) (*assembly, error) {
-
-	positions []*graph.Node // logits of the position tower, one a label; nil without one, and in scoring
 	return p.assembleAs(nn.New(dtype, p.seed), forTraining)
 }
 
@@ -149,13 +149,13 @@ func (p *Program) assembleAs(net *nn.Net, to purpose) (*assembly, error) {
 			modelErr = fmt.Errorf("%d logits for %d labels", len(a.logits), len(p.schema.Labels))
 			return
 		}
+		if modelErr = p.addPosition(a, to); modelErr != nil {
+			return
+		}
 		modelErr = p.addLoss(a)
 	})
 	if err == nil {
 		err = modelErr
-		if modelErr = p.addPosition(a, to); modelErr != nil {
-			return
-		}
 	}
 	if err != nil {
 		return nil, fmt.Errorf("build model %s: %w", p.spec.Name, err)

@@ -14,6 +14,7 @@ import (
 
 	"github.com/millrace/millrace/core/snapshot"
 	"github.com/millrace/millrace/features"
+	"github.com/millrace/millrace/features/prepare"
 	"github.com/millrace/millrace/internal/testkit"
 	"github.com/millrace/millrace/models"
 	_ "github.com/millrace/millrace/models/all"
@@ -46,7 +47,7 @@ var withoutONNX = []string{}
 // exportCase is a model on a schema.
 type exportCase struct{ name, schema, model string }
 
-// exportCases are all registered models on one and on two labels, variants of their layers, and the model files of the examples.
+// exportCases are all registered models on one and on two labels, variants of their layers, and the model files of the examples; all models once with -short.
 func exportCases(t *testing.T) []exportCase {
 	var cases []exportCase
 	accepted := map[string]bool{}
@@ -60,6 +61,9 @@ func exportCases(t *testing.T) []exportCase {
 	}
 	for _, name := range models.Names() {
 		for labels, schema := range []string{oneLabel, exportSchema} {
+			if testing.Short() && accepted[name] {
+				break
+			}
 			if add(fmt.Sprintf("%s with %d labels", name, labels+1), schema, "model: "+name) {
 				accepted[name] = true
 			}
@@ -87,6 +91,9 @@ func exportCases(t *testing.T) []exportCase {
 	paths, err := filepath.Glob("../examples/*/*.yaml")
 	if err != nil {
 		t.Fatal(err)
+	}
+	if testing.Short() {
+		return cases
 	}
 	for _, path := range paths {
 		text := read(t, path)
@@ -295,31 +302,43 @@ func feeds(t testing.TB, c *models.Checkpoint, e *models.Exported, b *features.B
 // addExport exports a model and adds batches of several sizes to the cases.
 func addExport(t testing.TB, o *testkit.ONNXCases, name string, c *models.Checkpoint, outside bool, sizes ...int) {
 	t.Helper()
+	model, e := exportTo(t, o, name, c, outside)
+	for i, rows := range sizes {
+		b, numbers := exportBatch(c, rows, uint64(i+5))
+		addRows(t, o, fmt.Sprintf("%s, %d rows", name, rows), model, feeds(t, c, e, b, numbers))
+	}
+	b, numbers := exportBatch(c, 3, 8)
+	withoutHistories(b)
+	addRows(t, o, name+", no histories", model, feeds(t, c, e, b, numbers))
+}
+
+// addBatch exports a model and adds one batch.
+func addBatch(t testing.TB, o *testkit.ONNXCases, name string, c *models.Checkpoint, outside bool, b *features.Batch, numbers map[string][]float64) {
+	t.Helper()
+	model, e := exportTo(t, o, name, c, outside)
+	addRows(t, o, name, model, feeds(t, c, e, b, numbers))
+}
+
+func exportTo(t testing.TB, o *testkit.ONNXCases, name string, c *models.Checkpoint, outside bool) (string, *models.Exported) {
+	t.Helper()
 	var file bytes.Buffer
 	e, err := c.ExportONNX(&file, models.ONNXOptions{Outside: outside})
 	if err != nil {
-		t.Errorf("%s: %v", name, err)
-		return
+		t.Fatalf("%s: %v", name, err)
 	}
 	if e.Bytes != int64(file.Len()) {
 		t.Errorf("%s: %d bytes told, %d written", name, e.Bytes, file.Len())
 	}
-	model := o.Model(t, file.Bytes())
-	add := func(what string, b *features.Batch, numbers map[string][]float64) {
-		t.Helper()
-		rows, err := snapshot.AppendTensors(nil, feeds(t, c, e, b, numbers), nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		o.Rows(t, name+", "+what, model, rows)
+	return o.Model(t, file.Bytes()), e
+}
+
+func addRows(t testing.TB, o *testkit.ONNXCases, name, model string, rows []snapshot.Tensor) {
+	t.Helper()
+	b, err := snapshot.AppendTensors(nil, rows, nil)
+	if err != nil {
+		t.Fatal(err)
 	}
-	for i, rows := range sizes {
-		b, numbers := exportBatch(c, rows, uint64(i+5))
-		add(fmt.Sprintf("%d rows", rows), b, numbers)
-	}
-	b, numbers := exportBatch(c, 3, 8)
-	withoutHistories(b)
-	add("no histories", b, numbers)
+	o.Rows(t, name, model, b)
 }
 
 // TestExportedModelsScoreAlike: ONNX Runtime gives the scorer's scores for every model, on batches of several sizes, with empty histories and unknown ids.
@@ -334,9 +353,128 @@ func TestExportedModelsScoreAlike(t *testing.T) {
 			continue
 		}
 		addExport(t, o, c.name, cp, false, 1, 37)
-		if c.schema == oneLabel {
+		if c.schema == oneLabel && !testing.Short() {
 			addExport(t, o, c.name+", tables outside", cp, true, 5)
 		}
 	}
 	o.Check(t, 1e-5)
+}
+
+// TestRealRowsScoreAlike does it with rows of real data after some steps of training: categories, numbers and buckets, histories.
+func TestRealRowsScoreAlike(t *testing.T) {
+	if testing.Short() {
+		t.Skip("prepares and reads data sets")
+	}
+	o := testkit.NewONNXCases(t)
+	census := testkit.RequireData(t, "census-income/census-income.test.gz")
+	realRows(t, o, "../examples/census-income/schema.yaml", census, "model: dlrm", "model: xdeepfm", "model: autoint+")
+	frappe := testkit.RequireData(t, "frappe/x1_test.csv.gz")
+	realRows(t, o, "../examples/frappe/schema.yaml", frappe, read(t, "../examples/frappe/finalmlp.yaml"), read(t, "../examples/frappe/autoint-plus.yaml"))
+	recipe, err := prepare.ParseRecipe([]byte(read(t, "../examples/taobao-userbehavior/prepare.yaml")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := t.TempDir()
+	if _, err := recipe.Run(t.Context(), testkit.RequireData(t, "taobao-userbehavior"), out, nil); err != nil {
+		t.Fatal(err)
+	}
+	realRows(t, o, "../examples/taobao-userbehavior/schema.yaml", filepath.Join(out, "test.parquet"), "model: din", "model: bst", "model: dtrn")
+	o.Check(t, 1e-5)
+}
+
+func realRows(t *testing.T, o *testkit.ONNXCases, schema, data string, texts ...string) {
+	t.Helper()
+	s := modeltest.Schema(t, read(t, schema))
+	stats, vocabulary, err := features.Fit(s, []string{data}, nil, features.ReadOptions{Labels: true}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	encoder, err := features.NewEncoder(s, stats)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, text := range texts {
+		loader, err := features.NewLoader(encoder, []string{data}, features.LoaderOptions{BatchSize: 512, BufferRows: -1, Read: features.ReadOptions{Labels: true}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		p := modeltest.Program(t, read(t, schema), text)
+		tr, err := p.NewTrainer(vocabulary, false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := &models.Checkpoint{Schema: s, Spec: p.Spec(), Program: p, Tables: tr.Tables, Stats: stats}
+		modeltest.Randomise(tr.Tables, 0.1)
+		rows, err := loader.Epoch(0, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for step := 0; ; step++ {
+			b, err := rows.Next()
+			if err != nil || b == nil {
+				t.Fatalf("after %d batches: %v", step, err)
+			}
+			if step < 8 {
+				if _, _, err := tr.Train(b); err != nil {
+					t.Fatal(err)
+				}
+				continue
+			}
+			c.Dense = tr.Step.Dense()
+			if c.Weights, err = p.NewWeights("v1", c.Dense); err != nil {
+				t.Fatal(err)
+			}
+			addBatch(t, o, p.Spec().Name+" on "+data, c, false, b, decodeNumbers(c, b))
+			break
+		}
+		if err := rows.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// decodeNumbers finds numbers that a batch's columns may be the encoding of.
+func decodeNumbers(c *models.Checkpoint, b *features.Batch) map[string][]float64 {
+	numbers := map[string][]float64{}
+	for i := range c.Schema.Fields {
+		f, column := &c.Schema.Fields[i], &b.Columns[i]
+		if f.Kind != features.Numeric {
+			continue
+		}
+		s, raw := c.Stats.Numeric[f.Name], make([]float64, b.Rows)
+		for r := range raw {
+			switch {
+			case bucketed(f):
+				raw[r] = numberOfBucket(f, column.IDs[r])
+				continue
+			case column.Missing[r] != 0:
+				raw[r] = math.NaN()
+				continue
+			}
+			v := float64(column.Values[r])
+			if f.Standardise {
+				v = v*s.Std + s.Mean
+			}
+			if f.Log {
+				v = math.Copysign(math.Expm1(math.Abs(v)), v)
+			}
+			raw[r] = v
+		}
+		numbers[f.Name] = raw
+	}
+	return numbers
+}
+
+// numberOfBucket is the least number of a bucket.
+func numberOfBucket(f *features.Field, id uint64) float64 {
+	for k := range len(f.Buckets) + 1 {
+		if id != features.ID(f.Table(), fmt.Sprint(k)) {
+			continue
+		}
+		if k == 0 {
+			return f.Buckets[0] - 1
+		}
+		return f.Buckets[k-1]
+	}
+	return math.NaN()
 }

@@ -286,7 +286,7 @@ func (t *Table) chunkIDs(i int) []uint64 {
 }
 
 // gatherGroup is how many rows are listed for one call of a kernel.
-const gatherGroup = 64
+const gatherGroup = 256
 
 // Gather copies the rows of slots into dst at dst[i·stride:][:Dim].
 func (t *Table) Gather(dst []float32, stride int, slots []uint32) {

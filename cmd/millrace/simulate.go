@@ -30,6 +30,7 @@ type simulateFlags struct {
 	json         bool
 	users, items int
 	random       float64
+	tasks        bool
 }
 
 func simulateCommand() *cobra.Command {
@@ -41,7 +42,10 @@ func simulateCommand() *cobra.Command {
 
 The audience's true click probabilities are known. With --out F they go to F.truth (one line an impression), never into the events: the best AUC that any
 model can reach is printed at the end. --malformed mixes in events that no consumer can use, in ten different ways; F.malformed lists each with the reason
-that a consumer should give. With --kafka, topics that the brokers have not yet are made, impressions and actions with four partitions each.`,
+that a consumer should give. With --kafka, topics that the brokers have not yet are made, impressions and actions with four partitions each.
+
+--tasks writes another world instead: a CSV table of impressions with two labels, click and save, which want different things of the same behaviours, and the true probabilities in F.truth.
+examples/conflict has its recipe.`,
 		Example: `  millrace simulate --events 100000 --seed 1 --out events.jsonl
   millrace simulate --events 1000000 --malformed 0.01 --kafka localhost:9092 --json`,
 		Args: cobra.NoArgs,
@@ -59,6 +63,7 @@ that a consumer should give. With --kafka, topics that the brokers have not yet 
 	fl.IntVar(&f.users, "users", 0, "users in the world (default 20000)")
 	fl.IntVar(&f.items, "items", 0, "items in the world (default 5000)")
 	fl.Float64Var(&f.random, "random", 0, "share of requests ranked at random (default 0.25)")
+	fl.BoolVar(&f.tasks, "tasks", false, "a table of impressions with two conflicting tasks instead of events")
 	return c
 }
 
@@ -75,6 +80,9 @@ type simulated struct {
 }
 
 func simulate(ctx context.Context, f simulateFlags, stdout, stderr io.Writer) error {
+	if f.tasks && f.events > 0 {
+		return simulateTasks(ctx, f, stdout, stderr)
+	}
 	if f.out == "" && f.kafka == "" {
 		return wrong(errors.New("simulate: say where the events go: --out FILE or --kafka ADDR"))
 	}

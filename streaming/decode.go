@@ -41,6 +41,7 @@ type decoder struct {
 	context  shapes
 	item     shapes
 	user     shapes
+	shown    shownAs
 	check    *features.Assembler // without labels: what it refuses, no row could hold
 	f        [11]span
 }
@@ -67,7 +68,7 @@ const (
 )
 
 func newDecoder(s *features.Schema, maxBytes int) *decoder {
-	d := &decoder{maxBytes: maxBytes, latest: lastTime, check: features.NewAssembler(s, false)}
+	d := &decoder{maxBytes: maxBytes, latest: lastTime, shown: newShownAs(s), check: features.NewAssembler(s, false)}
 	for _, m := range []struct {
 		to *shapes
 		of features.Source
@@ -279,6 +280,9 @@ func (d *decoder) impression(key, value []byte) (*impression, string) {
 	}
 	if !bytes.Equal(key, texts[1]) {
 		return nil, ReasonKeyMismatch
+	}
+	if context, reason = d.shown.add(d.f[keyPosition], d.f[keyPropensity], context); reason != "" {
+		return nil, reason
 	}
 	a, b, c := len(texts[0]), len(texts[0])+len(texts[1]), len(texts[0])+len(texts[1])+len(texts[2])
 	buf := make([]byte, 0, c+len(context))

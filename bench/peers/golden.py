@@ -28,6 +28,10 @@ CASES = [
     ("dtrn", "Golden", "dtrn", "golden"),
     ("dtrn", "GoldenPLE", "dtrn", "golden-ple"),
     ("dtrn", "GoldenMMoE", "dtrn", "golden-mmoe"),
+    ("dien", "Golden", "dien", "golden"),
+    ("dien", "GoldenAGRU", "dien", "golden-agru"),
+    ("dien", "GoldenAIGRU", "dien", "golden-aigru"),
+    ("aitm", "Golden", "multitask", "golden-aitm"),
 ]
 ROWS, IDS, UNKNOWN = 24, 9, 77
 
@@ -120,6 +124,7 @@ def case(module, name, rng):
     file |= dict(zip(["logit" + t for t in suffixes(net)], logits(net, batch)))
     net.train()
     loss = sum(loss_of(z, file["label" + t]) for t, z in zip(suffixes(net), logits(net, batch)))
+    loss = loss + getattr(net, "auxiliary", 0)  # what a model adds to the loss in training
     loss.backward()
     file["loss"] = loss[None]
     for k, parts in names.items():

@@ -20,6 +20,9 @@ func TestAITMGradients(t *testing.T) {
 	modeltest.CheckGradients(t, funnel, aitm+"calibrator_alpha: 0\n")
 }
 
+// TestAITMGolden compares with the writing in bench/peers/models/aitm.py, labels missing here and there.
+func TestAITMGolden(t *testing.T) { modeltest.Golden(t, "testdata/golden-aitm.safetensors") }
+
 // times is x·w + b by plain loops; w and b are dense tensors, b may be empty.
 func times(f *modeltest.Fixture, x []float64, w, b string) []float64 {
 	weights := f.Values(w)

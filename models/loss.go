@@ -2,13 +2,17 @@ package models
 
 import (
 	"fmt"
+	"maps"
 	"math"
+	"slices"
 	"strings"
 
 	"gopkg.in/yaml.v3"
 
 	"github.com/millrace/millrace/core/graph"
 	"github.com/millrace/millrace/features"
+
+	"github.com/millrace/millrace/internal/strict"
 )
 
 // Losses of the key loss.
@@ -71,6 +75,9 @@ func (s Sampling) Shift() float64 {
 
 // checkLoss refuses losses that cannot be had with the schema.
 func (s *Settings) checkLoss(schema *features.Schema) error {
+	if err := s.checkLabelWeights(schema); err != nil {
+		return err
+	}
 	if s.Grouped() && schema.GroupColumn() == "" {
 		return fmt.Errorf("loss %s compares rows of one group: the schema names neither group nor user", s.Loss)
 	}
@@ -79,6 +86,32 @@ func (s *Settings) checkLoss(schema *features.Schema) error {
 	}
 	if s.NegativeSampling.Sampled() && s.Loss == InBatchLoss {
 		return fmt.Errorf("negative_sampling: loss %s takes its negatives from the batch, and knows how likely each is by itself", s.Loss)
+	}
+	return nil
+}
+
+// checkLabelWeights refuses weights of labels that there are not, and those that leave nothing to learn.
+func (s *Settings) checkLabelWeights(schema *features.Schema) error {
+	if s.LabelWeights == nil {
+		return nil
+	}
+	var names []string
+	learned := false
+	for _, l := range schema.Labels {
+		names = append(names, l.Name)
+		w, ok := s.LabelWeights[l.Name]
+		learned = learned || !ok || w > 0
+	}
+	for _, name := range slices.Sorted(maps.Keys(s.LabelWeights)) {
+		if !slices.Contains(names, name) {
+			return fmt.Errorf("label_weights: the schema has no label %q; the nearest is %q", name, strict.Nearest(name, names))
+		}
+		if w := s.LabelWeights[name]; !(w >= 0 && w < 1e30) {
+			return fmt.Errorf("label_weights: %g of %s, want at least 0", w, name)
+		}
+	}
+	if !learned {
+		return fmt.Errorf("label_weights: no label counts")
 	}
 	return nil
 }
@@ -103,6 +136,9 @@ func (p *Program) addLoss(a *assembly) error {
 			losses = append(losses, a.net.Objective(i, y, a.weights))
 		} else {
 			losses = append(losses, p.labelLoss(a, i, a.logits[i]))
+		}
+		if w, ok := set.LabelWeights[l.Name]; ok && w != 1 {
+			losses[i] = graph.Scale(losses[i], w)
 		}
 	}
 	for _, h := range a.net.Heads {

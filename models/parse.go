@@ -256,6 +256,8 @@ func kindName(t reflect.Type) string {
 		return "true or false"
 	case reflect.Slice:
 		return "a list"
+	case reflect.Map:
+		return "names with numbers"
 	}
 	return "a text"
 }

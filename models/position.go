@@ -109,9 +109,9 @@ func (s *Settings) modelSchema(schema *features.Schema) (*features.Schema, error
 type purpose int
 
 const (
-	forTraining   purpose = iota
-	forScoring            // as rows are served: without their positions
-	forObservation        // as rows were shown: what the loss sees
+	forTraining    purpose = iota
+	forScoring             // as rows are served: without their positions
+	forObservation         // as rows were shown: what the loss sees
 )
 
 // addPosition adds the tower after the model. For training it keeps its logits for the loss; for scoring it leaves nothing that would have to be filled, or, with

@@ -40,7 +40,8 @@ type Settings struct {
 
 	OptimizerConstants `yaml:",inline"`
 
-	Position *PositionBias `yaml:"position_bias"` // nil: no tower of positions
+	Position     *PositionBias      `yaml:"position_bias"` // nil: no tower of positions
+	LabelWeights map[string]float64 `yaml:"label_weights"` // by how much each label's loss counts; default 1
 }
 
 func defaultSettings() Settings {

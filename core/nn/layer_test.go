@@ -181,10 +181,10 @@ func TestLookups(t *testing.T) {
 	x := n.Embed("emb", []EmbedField{{Field: "user", Table: "user"}, {Field: "genres", Table: "genre", Pool: PoolMean}}, 8)
 	h, r := n.EmbedSequence("emb", []EmbedField{{Field: "items", Table: "item"}, {Field: "ratings", Table: "rating"}}, 8)
 	want := []Lookup{
-		{"emb/user", 8, "user", PoolOne, x, 0, nil},
-		{"emb/genre", 8, "genres", PoolMean, x, 8, nil},
-		{"emb/item", 8, "items", PoolRagged, h, 0, r},
-		{"emb/rating", 8, "ratings", PoolRagged, h, 8, r},
+		{"emb/user", 8, "user", PoolOne, x, 0, nil, 0},
+		{"emb/genre", 8, "genres", PoolMean, x, 8, nil, 0},
+		{"emb/item", 8, "items", PoolRagged, h, 0, r, 0},
+		{"emb/rating", 8, "ratings", PoolRagged, h, 8, r, 0},
 	}
 	for i, w := range want {
 		if *n.Lookups[i] != w {

@@ -99,7 +99,7 @@ func meanFigures(each []TaskFigures) (mean TaskFigures) {
 	return mean
 }
 
-// EpochFigures are those of one epoch: the training loss, with and without its L2 part, and the validation metrics.
+// EpochFigures are those of one epoch: the training loss with its L2 part and what the model adds to it, those parts by themselves, and the validation metrics.
 type EpochFigures struct {
 	Epoch        int     `json:"epoch"` // the first is 1
 	Loss         Figure  `json:"loss"`
@@ -108,6 +108,8 @@ type EpochFigures struct {
 	Valid        Figures `json:"valid"`
 	Monitor      Figure  `json:"monitor"`
 	Best         bool    `json:"best"`
+	// Auxiliary are the losses that the model adds, without their weights.
+	Auxiliary []AuxiliaryFigures `json:"auxiliary,omitempty"`
 }
 
 // Result is what a run ends with; its JSON is the last line of train --json.

@@ -132,7 +132,7 @@ func (r *run) reportData(record *runRecord, rows []*metric.Rows, c *models.Check
 			decimal(e.Valid.GAUC, 6), e.Epoch == record.BestEpoch,
 		})
 		epochs = append(epochs, float64(e.Epoch))
-		loss = append(loss, float64(e.Loss-e.L2)/float64(len(rows))) // labels add up in the loss, validation takes their mean
+		loss = append(loss, float64(e.Loss-e.L2-e.OfModel())/float64(len(rows))) // labels add up in the loss, validation takes their mean
 		auc = append(auc, float64(e.Valid.AUC))
 		logloss = append(logloss, float64(e.Valid.Logloss))
 	}

@@ -79,6 +79,8 @@ type run struct {
 	valid   *evaluator
 	state   runState
 	saved   time.Time
+	// auxiliary are the model's own losses in the last step.
+	auxiliary []models.AuxiliaryLoss
 }
 
 // runState is where a run goes on after an interruption, beside the weights.
@@ -104,6 +106,8 @@ type runState struct {
 	// Init is what was taken over from the checkpoint of --init, FirstStep how many steps its optimizer had made.
 	Init      *models.Inheritance `json:"init,omitempty"`
 	FirstStep uint64              `json:"first_step,omitempty"`
+	// Auxiliary are the sums of the losses that the model adds.
+	Auxiliary []auxiliarySum `json:"auxiliary,omitempty"`
 }
 
 // inputs are what must be the same for a run to go on.
@@ -408,7 +412,7 @@ func (r *run) epoch(ctx context.Context) error {
 	}
 	e := EpochFigures{
 		Epoch: s.Epoch, Loss: Figure((s.LossSum + s.L2Sum) / float64(s.Rows)), L2: Figure(s.L2Sum / float64(s.Rows)),
-		LearningRate: r.trainer.Optimizer.LearningRate(), Valid: figuresOf(r.Schema, rows),
+		LearningRate: r.trainer.Optimizer.LearningRate(), Valid: figuresOf(r.Schema, rows), Auxiliary: s.endAuxiliary(),
 	}
 	v := e.Valid.TaskFigures
 	e.Monitor = Figure(r.monitor.Value(float64(v.AUC), float64(v.GAUC), float64(v.Logloss)))
@@ -482,6 +486,8 @@ func (r *run) trainEpoch(ctx context.Context) (err error) {
 		s.Trained += int64(b.Rows)
 		s.LossSum += loss * n
 		s.L2Sum += l2 * n
+		r.auxiliary = r.trainer.Step.Auxiliaries(r.auxiliary[:0])
+		s.addAuxiliary(r.auxiliary, n)
 		now := r.Now()
 		s.Seconds += now.Sub(last).Seconds()
 		last = now

@@ -83,8 +83,12 @@ func (x *watcher) Epoch(e training.EpochFigures) {
 	if e.Best {
 		mark = "  best so far"
 	}
+	auxiliary := ""
+	for _, l := range e.Auxiliary {
+		auxiliary += fmt.Sprintf(", %s %.5f", l.Name, l.Loss)
+	}
 	x.endBar()
-	x.line("epoch %d: loss %.5f (L2 %.5f), valid %s, learning rate %.3g%s\n", e.Epoch, e.Loss, e.L2, metrics(e.Valid.TaskFigures), e.LearningRate, mark)
+	x.line("epoch %d: loss %.5f (L2 %.5f%s), valid %s, learning rate %.3g%s\n", e.Epoch, e.Loss, e.L2, auxiliary, metrics(e.Valid.TaskFigures), e.LearningRate, mark)
 	x.told = x.now()
 }
 

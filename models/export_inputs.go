@@ -2,12 +2,14 @@ package models
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"strconv"
 
 	"github.com/millrace/millrace/core/graph"
 	"github.com/millrace/millrace/core/nn"
 	"github.com/millrace/millrace/core/onnx"
+	"github.com/millrace/millrace/core/table"
 	"github.com/millrace/millrace/features"
 )
 
@@ -16,11 +18,15 @@ var batchDim = onnx.Dim{Name: "batch"}
 // onnxExport is the writing of one model.
 type onnxExport struct {
 	of      *Checkpoint
-	net     *nn.Net
 	outside bool
+	needed  map[*graph.Node]bool // what the scores are computed from, and of it
+	lookups []*nn.Lookup
+	dense   []*nn.Dense
+	codes   []*nn.Code
 	g       *onnx.Graph
 	x       *graph.ONNX
 	inputs  []ExportedInput
+	batch   onnx.Value // int64 [1]: the number of rows
 
 	owner   map[string]string     // of a list field: the field whose lengths it has
 	lengths map[string]onnx.Value // by owner
@@ -37,17 +43,32 @@ type exportedTable struct {
 	keys string // the table whose keys it has: the first of its vocabulary with the same ids
 }
 
-func newONNXExport(c *Checkpoint, net *nn.Net, o ONNXOptions) *onnxExport {
+func newONNXExport(c *Checkpoint, net *nn.Net, o ONNXOptions, needed map[*graph.Node]bool) *onnxExport {
 	name := o.Name
 	if name == "" {
 		name = c.Spec.Name
 	}
 	e := &onnxExport{
-		of: c, net: net, outside: o.Outside, g: onnx.NewGraph(name),
+		of: c, needed: needed, outside: o.Outside, g: onnx.NewGraph(name),
 		owner: map[string]string{}, lengths: map[string]onnx.Value{}, ids: map[string]onnx.Value{}, numbers: map[string][2]onnx.Value{},
 		vectors: map[string]onnx.Value{}, indices: map[string]onnx.Value{}, tables: map[string]*exportedTable{},
 	}
 	e.x = graph.NewONNX(e.g)
+	for _, l := range net.Lookups {
+		if needed[l.Node] {
+			e.lookups = append(e.lookups, l)
+		}
+	}
+	for _, d := range net.Dense {
+		if needed[d.Node] {
+			e.dense = append(e.dense, d)
+		}
+	}
+	for _, c := range net.Codes {
+		if needed[c.Node] {
+			e.codes = append(e.codes, c)
+		}
+	}
 	e.shareLengths()
 	return e
 }
@@ -95,6 +116,9 @@ func (e *onnxExport) input(in ExportedInput, doc string, t onnx.Type, dims ...on
 		in.Shape = append(in.Shape, size)
 	}
 	e.inputs = append(e.inputs, in)
+	if e.batch == "" && dims[0] == batchDim {
+		e.batch = e.g.OpWith("Shape", []onnx.Attribute{onnx.Int("start", 0), onnx.Int("end", 1)}, v)
+	}
 	return v
 }
 
@@ -110,7 +134,7 @@ func (e *onnxExport) bindInputs() error {
 	}
 	var order []*graph.Node
 	parts := map[*graph.Node][]*nn.Lookup{}
-	for _, l := range e.net.Lookups {
+	for _, l := range e.lookups {
 		if parts[l.Node] == nil {
 			order = append(order, l.Node)
 		}
@@ -135,13 +159,19 @@ func (e *onnxExport) bindInputs() error {
 		}
 		e.x.Bind(node, e.beside(values))
 	}
-	for _, d := range e.net.Dense {
+	for _, d := range e.dense {
 		var columns []onnx.Value
 		for _, f := range d.Fields {
 			n := e.numbers[f]
 			columns = append(columns, n[0], n[1])
 		}
 		e.x.Bind(d.Node, e.beside(columns))
+	}
+	for _, c := range e.codes {
+		if c.Ragged != nil {
+			e.x.BindLengths(c.Ragged, e.lengths[e.owner[c.Field]])
+		}
+		e.x.Bind(c.Node, e.code(c))
 	}
 	return nil
 }
@@ -157,14 +187,15 @@ func (e *onnxExport) beside(values []onnx.Value) onnx.Value {
 // fieldInputs adds what the model reads of a field.
 func (e *onnxExport) fieldInputs(f *features.Field) {
 	var lookups []*nn.Lookup
-	for _, l := range e.net.Lookups {
-		if l.Field == f.Name && !slices.ContainsFunc(lookups, func(o *nn.Lookup) bool { return o.Table == l.Table }) {
+	for _, l := range e.lookups {
+		if l.Field == f.Name && l.Fixed == 0 && !slices.ContainsFunc(lookups, func(o *nn.Lookup) bool { return o.Table == l.Table }) {
 			lookups = append(lookups, l)
 		}
 	}
-	dense := slices.ContainsFunc(e.net.Dense, func(d *nn.Dense) bool { return slices.Contains(d.Fields, f.Name) })
+	dense := slices.ContainsFunc(e.dense, func(d *nn.Dense) bool { return slices.Contains(d.Fields, f.Name) })
+	coded := slices.ContainsFunc(e.codes, func(c *nn.Code) bool { return c.Field == f.Name })
 	dims, lengths := []onnx.Dim{batchDim}, ""
-	if f.Ragged() && len(lookups) > 0 {
+	if f.Ragged() && (len(lookups) > 0 || coded) {
 		owner := e.owner[f.Name]
 		if e.lengths[owner] == "" {
 			e.lengths[owner] = e.input(ExportedInput{Name: owner + ".lengths", Role: "lengths", Field: owner},
@@ -172,16 +203,17 @@ func (e *onnxExport) fieldInputs(f *features.Field) {
 		}
 		dims, lengths = []onnx.Dim{{Name: owner + ".total"}}, string(e.lengths[owner])
 	}
-	switch {
-	case e.outside:
+	if e.outside {
 		for _, l := range lookups {
 			in := ExportedInput{Name: l.Table + "(" + f.Name + ")", Role: "rows", Field: f.Name, Vocabulary: f.Table(), Lengths: lengths, Table: l.Table, Max: f.Max}
 			e.vectors[in.Name] = e.input(in, "the rows of table "+l.Table+" for the ids of "+f.Name, onnx.Float32, append(slices.Clone(dims), onnx.Dim{Size: int64(l.Dim)})...)
 		}
-	case len(lookups) > 0 && f.Kind != features.Numeric:
+	}
+	switch wanted := coded || len(lookups) > 0 && !e.outside; {
+	case wanted && f.Kind != features.Numeric:
 		in := ExportedInput{Name: f.Name, Role: "ids", Field: f.Name, Vocabulary: f.Table(), Lengths: lengths, Max: f.Max}
 		e.ids[f.Name] = e.input(in, "ids: hashes of categories of "+f.Table(), onnx.Int64, dims...)
-	case len(lookups) > 0:
+	case wanted:
 		e.ids[f.Name] = e.bucketIDs(f, e.number(f))
 	}
 	if dense {
@@ -241,6 +273,9 @@ func (e *onnxExport) bucketIDs(f *features.Field, v onnx.Value) onnx.Value {
 
 // lookup writes the columns of one lookup.
 func (e *onnxExport) lookup(l *nn.Lookup) onnx.Value {
+	if l.Fixed != 0 {
+		return e.fixed(l)
+	}
 	rows := e.vectors[l.Table+"("+l.Field+")"]
 	if !e.outside {
 		t := e.tables[l.Table]
@@ -253,4 +288,26 @@ func (e *onnxExport) lookup(l *nn.Lookup) onnx.Value {
 		return e.x.Pool(rows, lengths, l.Dim, graph.PoolSum)
 	}
 	return rows
+}
+
+// fixed writes the row of one id for every row of the batch.
+func (e *onnxExport) fixed(l *nn.Lookup) onnx.Value {
+	t := e.of.Tables[l.Table]
+	slot := t.Find(l.Fixed)
+	if slot == table.None {
+		slot = 0
+	}
+	shape := e.g.OpWith("Concat", []onnx.Attribute{onnx.Int("axis", 0)}, e.batch, e.g.Ints(int64(l.Dim)))
+	return e.g.Op("Expand", e.g.Floats(t.Row(slot), 1, int64(l.Dim)), shape)
+}
+
+// code writes ids as numbers: the remainder by the modulo of the unsigned id, which the signed one of ONNX lacks 2⁶⁴ to where it is negative.
+func (e *onnxExport) code(c *nn.Code) onnx.Value {
+	g, ids, by := e.g, e.ids[c.Field], uint64(c.Modulo)
+	modulo := g.Int(int64(by))
+	rest := g.Op("Mod", ids, modulo)
+	whole := g.Int(int64((math.MaxUint64%by + 1) % by))
+	rest = g.Op("Where", g.Op("Less", ids, g.Int(0)), g.Op("Mod", g.Op("Add", rest, whole), modulo), rest)
+	single := g.OpWith("Cast", []onnx.Attribute{onnx.Int("to", int64(onnx.Float32))}, rest)
+	return g.Op("Unsqueeze", single, g.Ints(1))
 }

@@ -80,14 +80,15 @@ func (c *Checkpoint) exportONNX(w io.Writer, o ONNXOptions) (*Exported, error) {
 	if err != nil {
 		return nil, err
 	}
-	e := newONNXExport(c, net, o)
+	e := newONNXExport(c, net, o, graph.Leaves(a.logits...))
 	for i, p := range net.Params {
 		value := c.Weights.values[i]
-		if p.Buffer {
+		switch {
+		case p.Buffer:
 			copy(p.Value.F32, value.F32)
-			continue
+		case e.needed[p.Node]:
+			e.x.Bind(p.Node, e.g.Tensor(p.Name, onnx.Float32, floats(value.F32), int64(value.Rows), int64(value.Cols)))
 		}
-		e.x.Bind(p.Node, e.g.Tensor(p.Name, onnx.Float32, floats(value.F32), int64(value.Rows), int64(value.Cols)))
 	}
 	if err := e.bindInputs(); err != nil {
 		return nil, err
@@ -98,7 +99,7 @@ func (c *Checkpoint) exportONNX(w io.Writer, o ONNXOptions) (*Exported, error) {
 	}
 	done := &Exported{Inputs: e.inputs}
 	if !o.Outside {
-		done.Tables = c.exportedTables()
+		done.Tables = c.exportedTables(func(name string) bool { return e.tables[name] != nil })
 	}
 	for i, l := range c.Schema.Labels {
 		name := "score"
@@ -145,7 +146,7 @@ func (c *Checkpoint) metadata(done *Exported) ([]onnx.Property, error) {
 			return nil, err
 		}
 	}
-	if err := add(MetaTables, c.exportedTables()); err != nil {
+	if err := add(MetaTables, c.exportedTables(func(string) bool { return true })); err != nil {
 		return nil, err
 	}
 	err = add(MetaStats, c.Stats)

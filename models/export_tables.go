@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/millrace/millrace/core/nn"
 	"github.com/millrace/millrace/core/onnx"
 	"github.com/millrace/millrace/core/snapshot"
 	"github.com/millrace/millrace/core/table"
@@ -21,6 +22,9 @@ func (e *onnxExport) addTables() error {
 	}
 	var all []*keys
 	for _, spec := range e.of.Program.tables {
+		if !slices.ContainsFunc(e.lookups, func(l *nn.Lookup) bool { return l.Table == spec.Name && l.Fixed == 0 }) {
+			continue
+		}
 		t := e.of.Tables[spec.Name]
 		if t == nil {
 			return fmt.Errorf("there is no table %s", spec.Name)
@@ -31,8 +35,8 @@ func (e *onnxExport) addTables() error {
 			k = len(all)
 			all = append(all, &keys{table: spec.Name, vocabulary: spec.Vocabulary, sorted: s})
 		}
-		for _, l := range e.net.Lookups {
-			if l.Table == spec.Name && !slices.Contains(all[k].fields, l.Field) {
+		for _, l := range e.lookups {
+			if l.Table == spec.Name && l.Fixed == 0 && !slices.Contains(all[k].fields, l.Field) {
 				all[k].fields = append(all[k].fields, l.Field)
 			}
 		}
@@ -138,11 +142,11 @@ func (s *sortedTable) each(visit func(row []float32) error) error {
 	return nil
 }
 
-// exportedTables lists the checkpoint's tables.
-func (c *Checkpoint) exportedTables() []ExportedTable {
+// exportedTables lists the checkpoint's tables that are in an export.
+func (c *Checkpoint) exportedTables(in func(name string) bool) []ExportedTable {
 	var out []ExportedTable
 	for _, spec := range c.Program.tables {
-		if t := c.Tables[spec.Name]; t != nil {
+		if t := c.Tables[spec.Name]; t != nil && in(spec.Name) {
 			out = append(out, ExportedTable{spec.Name, spec.Vocabulary, t.Rows(), spec.Dim})
 		}
 	}

@@ -49,7 +49,7 @@ func (c *Checkpoint) exportTensors(w io.Writer, o TensorsOptions) (*Exported, er
 		}
 		streams = append(streams, of...)
 	}
-	done := &Exported{Tables: c.exportedTables()}
+	done := &Exported{Tables: c.exportedTables(func(string) bool { return true })}
 	props, err := c.metadata(&Exported{})
 	if err != nil {
 		return nil, err

@@ -33,6 +33,7 @@ fields:
   - {name: tags, type: multi, from: item}
   - {name: price, type: numeric, from: item, log: true, standardise: true}
   - {name: hour, type: numeric, from: context}
+  - {name: slot, type: categorical, from: context}
   - {name: age, type: numeric, from: user, buckets: [18, 30.5, 60]}
   - {name: items, type: sequence, from: history, shares: item, max: 20}
   - {name: categories, type: sequence, from: history, shares: category, max: 20}
@@ -82,6 +83,9 @@ func exportCases(t *testing.T) []exportCase {
 		"model: din\nattention_hidden_activations: relu\nattention_hidden_units: [4]",
 		"model: autoint\nlayer_norm: true\nuse_residual: true\nuse_scale: true\nattention_layers: 2\nnum_heads: 2",
 		"model: autoint\nuse_residual: false\nnum_heads: 1",
+		"model: dnn\nposition_bias: {field: slot, score_at: \"1\"}",
+		"model: din\nposition_bias: slot",
+		"model: lr\nposition_bias: {field: [slot, hour], combine: multiply}",
 	} {
 		if !add(strings.ReplaceAll(v, "\n", ", "), oneLabel, v) {
 			_, err := models.Parse([]byte(v), modeltest.Schema(t, oneLabel))
@@ -135,9 +139,10 @@ func checkpoint(t testing.TB, schema, model string) *models.Checkpoint {
 			for id := range uint64(exportIDs) {
 				v[f.Table()] = append(v[f.Table()], id+1)
 			}
+			v[f.Table()] = append(v[f.Table()], features.ID(f.Table(), "1"))
 		}
 		if bucketed(f) {
-			v[f.Table()] = append(v[f.Table()], features.ID(f.Table(), "1"), features.ID(f.Table(), "2"), features.MissingID(f.Table()))
+			v[f.Table()] = append(v[f.Table()], features.ID(f.Table(), "2"), features.MissingID(f.Table()))
 		}
 	}
 	tr, err := p.NewTrainer(v, false)
@@ -191,12 +196,15 @@ func exportBatch(c *models.Checkpoint, rows int, seed uint64) (*features.Batch, 
 		if f.Kind != features.Numeric {
 			continue
 		}
-		raw := make([]float64, rows)
+		raw, spread := make([]float64, rows), 60.0
+		if !bucketed(f) && !f.Standardise { // float32 has 1e-5 of a score only where logits stay in the tens
+			spread = 2
+		}
 		for r := range raw {
 			if rng.IntN(5) == 0 {
 				raw[r] = math.NaN()
 			} else {
-				raw[r] = 60 * rng.NormFloat64()
+				raw[r] = spread * rng.NormFloat64()
 			}
 		}
 		if bucketed(f) && rows > 1 { // on a bound

@@ -45,6 +45,19 @@ type onnxInput struct {
 	rows, cols int
 }
 
+// Leaves are the inputs and parameters that outputs are computed from.
+func Leaves(outputs ...*Node) map[*Node]bool {
+	leaves := map[*Node]bool{}
+	for _, n := range outputs {
+		for expr := range reachable(n.g.expr, gorgonia.Nodes{n.expr}) {
+			if l := n.g.leaves[expr]; l != nil {
+				leaves[l] = true
+			}
+		}
+	}
+	return leaves
+}
+
 // Write adds the nodes that compute the outputs, and returns the outputs' values.
 func (x *ONNX) Write(outputs ...*Node) (values []onnx.Value, err error) {
 	defer recoverError(&err)

@@ -8,11 +8,12 @@ import (
 	"github.com/millrace/millrace/features"
 )
 
-// Explanation is a value inside a model that says why scores are what they are: the attention of AutoInt's layers, the gates of FinalMLP.
+// Explanation is a value inside a model that says why scores are what they are: the attention of AutoInt's layers, the gates of FinalMLP, the weights of DIN's behaviours.
 type Explanation struct {
 	Name   string
+	Kind   nn.ExplanationKind
 	Fields []string // the fields it is about, in the order of its rows or columns
-	// Rows and Cols are the shape; a batch row has Rows/B consecutive rows. Values [Rows, Cols] are the explainer's until it scores again.
+	// Rows and Cols are the shape: of behaviours a row each, else a batch row has Rows/B consecutive rows. Values [Rows, Cols] are the explainer's until it scores again.
 	Rows, Cols int
 	Values     []float32
 }
@@ -50,7 +51,10 @@ func (e *Explainer) Explain(b *features.Batch, w *Weights, rows Rows, out [][]fl
 	var found []Explanation
 	for _, x := range e.explanations {
 		v := e.plan.Value(x.Node)
-		found = append(found, Explanation{Name: x.Name, Fields: x.Fields, Rows: v.Rows, Cols: v.Cols, Values: v.F32})
+		found = append(found, Explanation{Name: x.Name, Kind: x.Kind, Fields: x.Fields, Rows: v.Rows, Cols: v.Cols, Values: v.F32})
 	}
 	return out, found, nil
 }
+
+// Logits returns the logits of a label for the rows of the last Explain. They are the explainer's until it scores again.
+func (e *Explainer) Logits(label int) []float32 { return e.plan.Value(e.logits[label]).F32 }

@@ -29,11 +29,12 @@ func (n *Net) InteractingLayer(name string, x, w *graph.Node, l graph.Interactin
 // Explanation is a value inside a model that says why a score is what it is.
 type Explanation struct {
 	Name   string
+	Kind   ExplanationKind
 	Node   *graph.Node
 	Fields []string // what it is about, in the order of its rows or columns
 }
 
-// Explain marks a value as worth showing; who asks for explanations finds it among Explanations.
+// Explain marks attention among fields as worth showing; who asks for explanations finds it among Explanations.
 func (n *Net) Explain(name string, node *graph.Node, fields []string) {
-	n.Explanations = append(n.Explanations, Explanation{name, node, fields})
+	n.ExplainAs(FieldAttention, name, node, fields)
 }

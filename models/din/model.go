@@ -41,7 +41,7 @@ func (m *Model) interest(net *nn.Net, name string, u models.BehaviourGroup, in *
 	k, r, q := u.Inputs(net, s, in, name, m.EmbeddingDim)
 	var v *graph.Node
 	if m.Pooling == attentionPooling {
-		v = m.attend(net, name, q, k, r)
+		v = m.attend(net, name, u.Sequence, q, k, r)
 	} else {
 		v = m.pool(k, r)
 	}
@@ -51,16 +51,22 @@ func (m *Model) interest(net *nn.Net, name string, u models.BehaviourGroup, in *
 	return []*graph.Node{v}
 }
 
-// attend weighs each behaviour k_t by its score beside the candidate q.
-func (m *Model) attend(net *nn.Net, name string, q, k *graph.Node, r *graph.Ragged) *graph.Node {
+// attend weighs each behaviour k_t by its score beside the candidate q. For explanation it leaves the weights, name/weights.
+func (m *Model) attend(net *nn.Net, name string, sequence []string, q, k *graph.Node, r *graph.Ragged) *graph.Node {
 	scale := 1.0
 	if m.AttentionScale {
 		scale = 1 / math.Sqrt(float64(k.Cols))
 	}
-	return net.AttentionUnit(name, q, k, r, nn.AttentionSpec{
+	unit := nn.AttentionSpec{
 		Hidden: m.AttentionHiddenUnits, Activation: string(m.AttentionHiddenActivations), Dropout: m.AttentionDropout,
 		Softmax: m.UseSoftmax, Scale: scale,
-	})
+	}
+	if net.Scoring { // where there may be one operation for all of it
+		return net.AttentionUnit(name, q, k, r, unit)
+	}
+	weights := net.AttentionScores(name, q, k, r, unit)
+	net.ExplainAs(nn.BehaviourWeights, name+"/weights", weights, sequence)
+	return graph.SegmentWeightedSum(weights, k, r)
 }
 
 // pool weighs all behaviours alike.

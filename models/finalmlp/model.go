@@ -12,11 +12,11 @@ type Model struct{ Config }
 
 // Build adds two streams over the same embeddings e [B, F·d] and their fusion, one fusion a label.
 func (m *Model) Build(net *nn.Net, s *features.Schema) ([]*graph.Node, error) {
-	e := models.NewInputs(net, s.Fields, models.InputsOptions{Prefix: "emb", Dim: m.EmbeddingDim, Lists: nn.PoolMean}).Node
-	x1, x2 := e, e
+	in := models.NewInputs(net, s.Fields, models.InputsOptions{Prefix: "emb", Dim: m.EmbeddingDim, Lists: nn.PoolMean})
+	x1, x2 := in.Node, in.Node
 	if m.UseFS {
-		x1 = m.gate(net, "fs1", m.FS1Context, e, s)
-		x2 = m.gate(net, "fs2", m.FS2Context, e, s)
+		x1 = m.gate(net, "fs1", m.FS1Context, in, s)
+		x2 = m.gate(net, "fs2", m.FS2Context, in, s)
 	}
 	o1 := net.MLP("mlp1", x1, nn.MLPSpec{
 		Hidden: m.MLP1HiddenUnits, Activation: string(m.MLP1HiddenActivations), Dropout: m.MLP1Dropout, BatchNorm: m.MLP1BatchNorm,
@@ -41,9 +41,10 @@ func (m *Model) Build(net *nn.Net, s *features.Schema) ([]*graph.Node, error) {
 	return logits, nil
 }
 
-// gate returns 2σ(MLP(x))∘e, x the context fields read from the gate's own tables, or one learned vector [1, d] where there are none.
-func (m *Model) gate(net *nn.Net, name string, context models.NameList, e *graph.Node, s *features.Schema) *graph.Node {
+// gate returns 2σ(MLP(x))∘e, x the context fields read from the gate's own tables, or one learned vector [1, d] where there are none. For explanation it leaves the factors 2σ(MLP(x)), name/gates.
+func (m *Model) gate(net *nn.Net, name string, context models.NameList, in *models.Inputs, s *features.Schema) *graph.Node {
 	var x *graph.Node
+	e := in.Node
 	if len(context) == 0 {
 		x = graph.Repeat(net.Param(name+"/context", 1, m.EmbeddingDim, nn.Zeros()), e)
 	} else {
@@ -53,5 +54,7 @@ func (m *Model) gate(net *nn.Net, name string, context models.NameList, e *graph
 		}
 		x = models.NewInputs(net, fields, models.InputsOptions{Prefix: name, Dim: m.EmbeddingDim, Lists: nn.PoolMean}).Node
 	}
-	return graph.Gate(net.MLP(name+"/gate", x, nn.MLPSpec{Hidden: m.FSHiddenUnits, Activation: "relu", Out: e.Cols}), e)
+	g := net.MLP(name+"/gate", x, nn.MLPSpec{Hidden: m.FSHiddenUnits, Activation: "relu", Out: e.Cols})
+	net.ExplainAs(nn.FieldGates, name+"/gates", graph.Scale(graph.Apply(g, graph.SigmoidAct), 2), in.Fields)
+	return graph.Gate(g, e)
 }

@@ -29,6 +29,7 @@ type Program struct {
 	seed   uint64
 	tables []TableSpec
 	params []paramSpec
+	vectors []string // by name
 	groups [][]string // fields whose behaviours are the same ones, from the net's ragged lookups
 }
 
@@ -57,6 +58,9 @@ func NewProgram(spec *Spec, s *features.Schema, seed uint64) (*Program, error) {
 		return nil, fmt.Errorf("build model %s: %w", spec.Name, err)
 	}
 	p.collectGroups(a.net)
+	for _, v := range a.net.Vectors {
+		p.vectors = append(p.vectors, v.Name)
+	}
 	return p, nil
 }
 

@@ -77,16 +77,7 @@ func (s *Scorer) Score(b *features.Batch, w *Weights, rows Rows, out [][]float32
 		}
 		return out, nil
 	}
-	s.bind(w)
-	if err := s.feed.prepare(b, s.plan, true); err != nil {
-		return out, fmt.Errorf("score: %w", err)
-	}
-	for _, t := range s.feed.tables {
-		if err := s.gather(t, b, rows); err != nil {
-			return out, fmt.Errorf("score: gather rows of table %s: %w", t.spec.Name, err)
-		}
-	}
-	if err := s.plan.Run(); err != nil {
+	if err := s.run(b, w, rows); err != nil {
 		return out, fmt.Errorf("score: %w", err)
 	}
 	for i, n := range s.logits {
@@ -100,6 +91,20 @@ func (s *Scorer) Score(b *features.Batch, w *Weights, rows Rows, out [][]float32
 		}
 	}
 	return out, nil
+}
+
+// run computes what the plan was compiled for.
+func (s *Scorer) run(b *features.Batch, w *Weights, rows Rows) error {
+	s.bind(w)
+	if err := s.feed.prepare(b, s.plan, true); err != nil {
+		return err
+	}
+	for _, t := range s.feed.tables {
+		if err := s.gather(t, b, rows); err != nil {
+			return fmt.Errorf("gather rows of table %s: %w", t.spec.Name, err)
+		}
+	}
+	return s.plan.Run()
 }
 
 // bind makes the plan read the weights of a version; buffers are copied, for operations hold them.

@@ -22,10 +22,12 @@ type EvalOptions struct {
 // EvalResult is the JSON of eval.
 type EvalResult struct {
 	Figures
-	Rows    int64             `json:"rows"`
-	BadRows int64             `json:"bad_rows"`
-	Ranking []RankingFigures  `json:"ranking,omitempty"`
-	Slices  map[string]Slices `json:"slices,omitempty"`
+	Rows    int64            `json:"rows"`
+	BadRows int64            `json:"bad_rows"`
+	Ranking []RankingFigures `json:"ranking,omitempty"`
+	// Retrieval is what Retrieve found, where it was asked for.
+	Retrieval *Retrieval        `json:"retrieval,omitempty"`
+	Slices    map[string]Slices `json:"slices,omitempty"`
 }
 
 // RankingFigures are a label's rankings within groups at one cutoff.
@@ -51,10 +53,8 @@ type SliceFigures struct {
 
 // Evaluate measures a checkpoint on data files, in the batches that training evaluates in: the figures of train's test files come out to the last digit.
 func Evaluate(ctx context.Context, c *models.Checkpoint, paths []string, o EvalOptions) (*EvalResult, error) {
-	for _, k := range o.Cutoffs {
-		if k < 1 || k > 1<<20 {
-			return nil, refuse("cutoff %d: want 1 to %d", k, 1<<20)
-		}
+	if err := checkCutoffs(o.Cutoffs); err != nil {
+		return nil, err
 	}
 	slicers, err := newSlicers(c.Schema, o.Slices)
 	if err != nil {
@@ -94,6 +94,15 @@ func Evaluate(ctx context.Context, c *models.Checkpoint, paths []string, o EvalO
 		}
 	}
 	return r, nil
+}
+
+func checkCutoffs(cutoffs []int) error {
+	for _, k := range cutoffs {
+		if k < 1 || k > 1<<20 {
+			return refuse("cutoff %d: want 1 to %d", k, 1<<20)
+		}
+	}
+	return nil
 }
 
 func (o *EvalOptions) topSlices() int {

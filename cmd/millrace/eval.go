@@ -20,6 +20,8 @@ func evalCommand() *cobra.Command {
 		data       []string
 		slices     []string
 		cutoffs    []int
+		retrieval  []int
+		items      []string
 		top        int
 		skipBad    int64
 		threads    int
@@ -30,6 +32,7 @@ func evalCommand() *cobra.Command {
 		Short: "Measure a checkpoint on files: AUC, logloss, GAUC, normalised entropy, calibration; by the values of a field; rankings",
 		Example: `  millrace eval --checkpoint run --data test.csv
   millrace eval --checkpoint run --data test.csv --slice device --slice hist --at 5,10
+  millrace eval --checkpoint towers --data test.parquet --retrieval 10,100 --items train.parquet
   millrace eval --checkpoint run --data 'days/*.parquet' --json`,
 		Args: cobra.NoArgs,
 	}
@@ -39,6 +42,8 @@ func evalCommand() *cobra.Command {
 	flags.StringArrayVar(&slices, "slice", nil, "tell the figures by the values of this field or column as well (a number by ranges, a history by its length); may be given again")
 	flags.IntVar(&top, "top", 20, "values of a field that are told on their own, those with the most rows; the others are told together")
 	flags.IntSliceVar(&cutoffs, "at", nil, "NDCG, recall and MRR of each group's first rows, such as 5,10")
+	flags.IntSliceVar(&retrieval, "retrieval", nil, "of a model with two towers: how many positives find their item among the first of all items, such as 10,100")
+	flags.StringArrayVar(&items, "items", nil, "files whose items are searched by --retrieval (default: those of --data)")
 	flags.Int64Var(&skipBad, "skip-bad", 0, "tolerate this many unusable rows")
 	flags.IntVar(&threads, "threads", 0, "threads of the numeric kernels (default: all processors)")
 	flags.BoolVar(&asJSON, "json", false, "print the figures as one JSON object on the last line")
@@ -51,11 +56,17 @@ func evalCommand() *cobra.Command {
 		if top < 1 {
 			return wrong(fmt.Errorf("--top is %d, want at least 1", top))
 		}
+		if len(items) > 0 && len(retrieval) == 0 {
+			return wrong(errors.New("--items is for --retrieval, which is not given"))
+		}
 		cp, err := models.LoadScoring(checkpoint)
 		if err != nil {
 			return wrong(err)
 		}
 		r, err := training.Evaluate(c.Context(), cp, files(data), training.EvalOptions{SkipBad: skipBad, Slices: slices, Cutoffs: cutoffs, TopSlices: top})
+		if err == nil && len(retrieval) > 0 {
+			r.Retrieval, err = training.Retrieve(c.Context(), cp, files(data), training.RetrievalOptions{SkipBad: skipBad, Items: files(items), Cutoffs: retrieval})
+		}
 		if err != nil {
 			return requestErrors(err)
 		}
@@ -67,6 +78,7 @@ func evalCommand() *cobra.Command {
 			}
 		}
 		tellRanking(c.ErrOrStderr(), r.Ranking)
+		tellRetrieval(c.ErrOrStderr(), r.Retrieval)
 		for _, name := range slices {
 			tellSlices(c.ErrOrStderr(), name, r.Slices[name])
 		}
@@ -79,6 +91,17 @@ func evalCommand() *cobra.Command {
 func tellRanking(w io.Writer, ranking []training.RankingFigures) {
 	for _, r := range ranking {
 		fmt.Fprintf(w, "  %s@%d: NDCG %s, recall %s, MRR %s over %d groups\n", r.Label, r.K, cell(r.NDCG, 6), cell(r.Recall, 6), cell(r.MRR, 6), r.Groups)
+	}
+}
+
+// tellRetrieval prints what was found among all items, a line a cutoff.
+func tellRetrieval(w io.Writer, r *training.Retrieval) {
+	if r == nil {
+		return
+	}
+	fmt.Fprintf(w, "  %d positives searched for among %d items (%d of them are not there): MRR %s\n", r.Queries, r.Items, r.Missing, cell(r.MRR, 6))
+	for _, x := range r.At {
+		fmt.Fprintf(w, "  recall@%d %s\n", x.K, cell(x.Recall, 6))
 	}
 }
 

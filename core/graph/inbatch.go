@@ -7,12 +7,13 @@ import (
 	"gorgonia.org/gorgonia"
 )
 
-// InBatchSoftmax returns, as a scalar, the mean over the rows of label·weight times −ln(exp(s_ii)/Σ_j exp(s_ij)), s_ij = scale·⟨u_i, v_j⟩ − logq_j: every row's v is a candidate for each row's u, and logq, the logarithm
-// of how likely a row of the batch has that candidate, takes out that frequent ones are met more often (Yi and others, RecSys 2019, equations 3 to 5). A row of i's own candidate, of equal code, is no negative of it.
-// u, v [B, d], labels, codes, logq [B, 1], weights [B, 1] or nil; the mean divides by the sum of label·weight. A row without a label, or of label 0, asks for nothing and is a candidate all the same.
-func InBatchSoftmax(u, v, labels, weights, codes, logq *Node, scale float64) *Node {
+// InBatchSoftmax returns, as a scalar, the mean over the rows of label·weight times −ln(exp(s_ii)/Σ_j exp(s_ij)), s_ij = scale·⟨u_i, v_j⟩ − logq_j: every row's v is a candidate for each row's u. With the logarithm logq
+// of how frequent a row's candidate is among rows, the sum estimates that over all candidates, of which the frequent ones are met more often (Yi and others, RecSys 2019, equations 3 to 5): so ⟨u, v⟩ learns the logarithm of how
+// likely v is for u, but for a constant of u. A candidate that several rows have is met several times, as logq says.
+// u, v [B, d], labels, logq [B, 1], weights [B, 1] or nil; the mean divides by the sum of label·weight. A row without a label, or of label 0, asks for nothing and is a candidate all the same.
+func InBatchSoftmax(u, v, labels, weights, logq *Node, scale float64) *Node {
 	sameCols("InBatchSoftmax", u, v)
-	ins := []*Node{u, v, labels, codes, logq}
+	ins := []*Node{u, v, labels, logq}
 	if weights != nil {
 		ins = append(ins, weights)
 	}
@@ -24,7 +25,7 @@ func InBatchSoftmax(u, v, labels, weights, codes, logq *Node, scale float64) *No
 	return apply(inBatchOp{scale}, []shape{scalar, free(1)}, ins...)
 }
 
-// inBatchOp: (u, v, y, code, logq, [w]) → loss, and ln Σ_j exp(s_ij) of each row that asks.
+// inBatchOp: (u, v, y, logq, [w]) → loss, and ln Σ_j exp(s_ij) of each row that asks.
 type inBatchOp struct{ scale float64 }
 
 func (inBatchOp) String() string { return "in-batch softmax" }
@@ -59,15 +60,13 @@ const (
 type inBatch[T kernel.Float] struct {
 	inBatchOp
 
-	y, code, w, lse, du, dv []T
-	cols, wide              int     // d, and d with the columns beside it
-	asking                  []int32 // rows of which the loss is
-	place                   []int32 // of each row among them, or −1
-	asked, given            []T     // [asking rows, wide] of u, [B, wide] of v
-	share                   []T     // label·weight of each asking row
-	total                   float64
-	first                   map[T]int32 // the last row of each code
-	same                    []int32     // the row before this one with its code, or −1
+	y, w, lse, du, dv []T
+	cols, wide        int     // d, and d with the columns beside it
+	asking            []int32 // rows of which the loss is
+	place             []int32 // of each row among them, or −1
+	asked, given      []T     // [asking rows, wide] of u, [B, wide] of v
+	share             []T     // label·weight of each asking row
+	total             float64
 
 	n, width, blocks, parts int
 	space                   []T
@@ -75,30 +74,24 @@ type inBatch[T kernel.Float] struct {
 }
 
 func newInBatch[T kernel.Float](o inBatchOp) *inBatch[T] {
-	return &inBatch[T]{inBatchOp: o, first: map[T]int32{}}
+	return &inBatch[T]{inBatchOp: o}
 }
 
 // take reads the inputs; with lse, of each row that asks, the scores come less it.
 func (b *inBatch[T]) take(in []*Tensor, lse []T) {
-	u, v, logq := data[T](in[0]), data[T](in[1]), data[T](in[4])
-	b.y, b.code, b.w, b.cols = data[T](in[2]), data[T](in[3]), nil, in[0].Cols
-	if len(in) > 5 {
-		b.w = data[T](in[5])
+	u, v, logq := data[T](in[0]), data[T](in[1]), data[T](in[3])
+	b.y, b.w, b.cols = data[T](in[2]), nil, in[0].Cols
+	if len(in) > 4 {
+		b.w = data[T](in[4])
 	}
 	d, rows := b.cols, len(b.y)
 	b.wide, b.total = d+2, 0
 	b.asking, b.asked, b.share = b.asking[:0], b.asked[:0], b.share[:0]
-	b.place, b.same, b.given = resized(b.place, rows), resized(b.same, rows), resized(b.given, rows*b.wide)
-	clear(b.first)
+	b.place, b.given = resized(b.place, rows), resized(b.given, rows*b.wide)
 	for i, y := range b.y {
 		to := b.given[i*b.wide:][:b.wide]
 		copy(to, v[i*d:(i+1)*d])
 		to[d], to[d+1] = logq[i], 1
-		last, met := b.first[b.code[i]]
-		if !met {
-			last = -1
-		}
-		b.same[i], b.first[b.code[i]] = last, int32(i)
 		b.place[i] = -1
 		if w := weight(y, b.w, i); w != 0 && y != 0 {
 			b.place[i] = int32(len(b.asking))
@@ -111,15 +104,6 @@ func (b *inBatch[T]) take(in []*Tensor, lse []T) {
 			if lse != nil {
 				b.asked[at+d+1] = -lse[i]
 			}
-		}
-	}
-}
-
-// rivals visits the other rows of row i's code.
-func (b *inBatch[T]) rivals(i int, visit func(j int)) {
-	for j := b.first[b.code[i]]; j >= 0; j = b.same[j] {
-		if int(j) != i {
-			visit(int(j))
 		}
 	}
 }
@@ -146,14 +130,10 @@ func (b *inBatch[T]) visit(block func(i, lo, hi int, s, t []T)) func(first, last
 	}
 }
 
-// scores writes those of the asking rows lo to hi to s, −∞ where a candidate is no negative.
+// scores writes those of the asking rows lo to hi to s.
 func (b *inBatch[T]) scores(s []T, lo, hi int) {
 	rows := len(b.y)
 	kernel.Gemm(false, true, hi-lo, rows, b.wide, b.asked[lo*b.wide:], b.wide, b.given, b.wide, false, s, rows)
-	for k := lo; k < hi; k++ {
-		row := s[(k-lo)*rows:][:rows]
-		b.rivals(int(b.asking[k]), func(j int) { row[j] = T(math.Inf(-1)) })
-	}
 }
 
 func (b *inBatch[T]) forward() runner {
@@ -199,7 +179,7 @@ func (b *inBatch[T]) forward() runner {
 	}
 }
 
-// inBatchGrad: (dloss, lse, u, v, y, code, logq, [w]) → du_i = scale·Σ_j g_ij·v_j and dv_j = scale·Σ_i g_ij·u_i, g_ij = dloss·share_i/total·(exp(s_ij − lse_i) − [i = j]). The scores are computed again, block by block.
+// inBatchGrad: (dloss, lse, u, v, y, logq, [w]) → du_i = scale·Σ_j g_ij·v_j and dv_j = scale·Σ_i g_ij·u_i, g_ij = dloss·share_i/total·(exp(s_ij − lse_i) − [i = j]). The scores are computed again, block by block.
 type inBatchGrad struct {
 	backward
 	of inBatchOp
@@ -231,14 +211,6 @@ func (b *inBatch[T]) backward() runner {
 	forV := b.visit(func(_, lo, hi int, s, _ []T) {
 		n := len(b.asking)
 		kernel.Gemm(false, true, hi-lo, n, b.wide, b.given[lo*b.wide:], b.wide, b.asked, b.wide, false, s, n)
-		for j := lo; j < hi; j++ {
-			row := s[(j-lo)*n:][:n]
-			b.rivals(j, func(i int) {
-				if k := b.place[i]; k >= 0 {
-					row[k] = T(math.Inf(-1))
-				}
-			})
-		}
 		kernel.Exp(s, s)
 		for j := lo; j < hi; j++ {
 			row := s[(j-lo)*n:][:n]

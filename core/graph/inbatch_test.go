@@ -7,7 +7,7 @@ import (
 )
 
 // inBatchLoss is the definition, pair by pair.
-func inBatchLoss(u, v, y, w, code, logq []float64, d int, scale float64) float64 {
+func inBatchLoss(u, v, y, w, logq []float64, d int, scale float64) float64 {
 	loss, total := 0., 0.
 	for i := range y {
 		share := y[i]
@@ -26,9 +26,7 @@ func inBatchLoss(u, v, y, w, code, logq []float64, d int, scale float64) float64
 		}
 		sum := 0.
 		for j := range y {
-			if j == i || code[j] != code[i] {
-				sum += math.Exp(score(j))
-			}
+			sum += math.Exp(score(j))
 		}
 		loss += share * (math.Log(sum) - score(i))
 		total += share
@@ -45,9 +43,9 @@ func TestInBatchSoftmax(t *testing.T) {
 		for _, weighted := range []bool{false, true} {
 			b := newBench(t)
 			u, v := b.input(n, d), b.input(n, d)
-			y, w, code, logq := b.random(n, 1), b.random(n, 1), b.random(n, 1), b.random(n, 1)
+			y, w, logq := b.random(n, 1), b.random(n, 1), b.random(n, 1)
 			for i := range n {
-				y.F64[i], w.F64[i], code.F64[i] = float64(i%3/2), math.Abs(w.F64[i]), float64(i%7)
+				y.F64[i], w.F64[i] = float64(i%3/2), math.Abs(w.F64[i])
 				if i%5 == 4 {
 					y.F64[i] = math.NaN()
 				}
@@ -60,8 +58,8 @@ func TestInBatchSoftmax(t *testing.T) {
 			if weighted {
 				wn, weights = b.constant(w), w.F64
 			}
-			loss := InBatchSoftmax(u, v, b.constant(y), wn, b.constant(code), b.constant(logq), 1.7)
-			near(t, "loss", b.infer(loss), []float64{inBatchLoss(b.value[u].F64, b.value[v].F64, y.F64, weights, code.F64, logq.F64, d, 1.7)}, 1e-12)
+			loss := InBatchSoftmax(u, v, b.constant(y), wn, b.constant(logq), 1.7)
+			near(t, "loss", b.infer(loss), []float64{inBatchLoss(b.value[u].F64, b.value[v].F64, y.F64, weights, logq.F64, d, 1.7)}, 1e-12)
 			if n <= 65 {
 				b.checkLoss(loss)
 			}
@@ -78,11 +76,11 @@ func TestInBatchSoftmaxIsTheSoftmax(t *testing.T) {
 	}
 	column := func(x ...float64) *Node { return b.constant(&Tensor{Rows: len(x), Cols: 1, F64: x}) }
 	y := column(0, 1, 0, 0)
-	got := InBatchSoftmax(u, v, y, nil, column(0, 1, 2, 3), column(0, 0, 0, 0), 2)
+	got := InBatchSoftmax(u, v, y, nil, column(0, 0, 0, 0), 2)
 	want := ListwiseWithLogits(Scale(RowSum(Mul(u, v)), 2), y, nil, column(0, 0, 0, 0), 1)
 	near(t, "loss", b.infer(got), b.infer(want), 1e-14)
-	b.checkLoss(SumScalars(got, InBatchSoftmax(u, v, column(0, math.NaN(), 0, 0), nil, column(0, 1, 2, 3), column(0, 0, 0, 0), 2)))
-	near(t, "loss", b.infer(InBatchSoftmax(u, v, column(0, 0, 0, 0), nil, column(0, 1, 2, 3), column(0, 0, 0, 0), 2)), []float64{0}, 0)
+	b.checkLoss(SumScalars(got, InBatchSoftmax(u, v, column(0, math.NaN(), 0, 0), nil, column(0, 0, 0, 0), 2)))
+	near(t, "loss", b.infer(InBatchSoftmax(u, v, column(0, 0, 0, 0), nil, column(0, 0, 0, 0), 2)), []float64{0}, 0)
 }
 
 // TestInBatchSoftmaxInFloat32: the product's type on batches of many blocks, and the same bits from one thread and from many are kernel.Parallel's to keep; here against the definition.
@@ -102,18 +100,17 @@ func TestInBatchSoftmaxInFloat32(t *testing.T) {
 	u, ut, uw := make32("u", d, random)
 	v, vt, vw := make32("v", d, random)
 	y, yt, yw := make32("y", 1, func(i int) float64 { return float64(i % 2) })
-	c, ct, cw := make32("c", 1, func(i int) float64 { return float64(i % 50) })
 	q, qt, qw := make32("q", 1, func(i int) float64 { return -float64(i%9) - 1 })
-	loss := InBatchSoftmax(u, v, y, nil, c, q, 5)
+	loss := InBatchSoftmax(u, v, y, nil, q, 5)
 	p, err := g.CompileTraining(loss, []*Node{u, v})
 	if err != nil {
 		t.Fatal(err)
 	}
-	for i, node := range []*Node{u, v, y, c, q} {
-		p.Bind(node, []*Tensor{ut, vt, yt, ct, qt}[i])
+	for i, node := range []*Node{u, v, y, q} {
+		p.Bind(node, []*Tensor{ut, vt, yt, qt}[i])
 	}
 	run(t, p)
-	near(t, "loss", []float64{float64(p.Value(loss).F32[0])}, []float64{inBatchLoss(uw, vw, yw, nil, cw, qw, d, 5)}, 1e-5)
+	near(t, "loss", []float64{float64(p.Value(loss).F32[0])}, []float64{inBatchLoss(uw, vw, yw, nil, qw, d, 5)}, 1e-5)
 	if allocs := testing.AllocsPerRun(20, func() { run(t, p) }); allocs > 0 {
 		t.Errorf("%v allocations a step", allocs)
 	}
@@ -223,20 +220,18 @@ func TestFrequenciesOfAStream(t *testing.T) {
 func BenchmarkInBatchSoftmax(b *testing.B) {
 	const n, d = 4096, 32
 	g := New(Float32)
-	u, v, y, c, q := g.Input("u", d), g.Input("v", d), g.Input("y", 1), g.Input("c", 1), g.Input("q", 1)
-	p, err := g.CompileTraining(InBatchSoftmax(u, v, y, nil, c, q, 10), []*Node{u, v})
+	u, v, y, q := g.Input("u", d), g.Input("v", d), g.Input("y", 1), g.Input("q", 1)
+	p, err := g.CompileTraining(InBatchSoftmax(u, v, y, nil, q, 10), []*Node{u, v})
 	if err != nil {
 		b.Fatal(err)
 	}
 	rng := rand.New(rand.NewPCG(2, 2))
-	for _, x := range []*Node{u, v, y, c, q} {
+	for _, x := range []*Node{u, v, y, q} {
 		in := NewTensor(n, x.Cols)
 		for i := range in.F32 {
 			switch x {
 			case y:
 				in.F32[i] = float32(i % 2)
-			case c:
-				in.F32[i] = float32(i % 1000)
 			case q:
 			default:
 				in.F32[i] = float32(rng.NormFloat64() / 6)

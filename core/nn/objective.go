@@ -43,3 +43,11 @@ func (n *Net) Code(field string, modulo int, r *graph.Ragged) *graph.Node {
 	n.Codes = append(n.Codes, &Code{Field: field, Modulo: modulo, Node: node, Ragged: r})
 	return node
 }
+
+// Frequencies adds the state of graph.LogFrequency over codes below buckets as the buffer name, zeros.
+func (n *Net) Frequencies(name string, buckets int) *graph.Tensor {
+	rows := buckets + 1
+	state := n.tensor(rows, graph.FrequencyColumns, make([]float32, rows*graph.FrequencyColumns))
+	n.Params = append(n.Params, &Param{Name: name, Value: state, Buffer: true})
+	return state
+}

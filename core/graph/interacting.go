@@ -13,19 +13,22 @@ type Interacting struct {
 	Scale         float64 // of the scores
 	Rate          float64 // dropout of the weights in training
 	Residual      bool    // x itself is added, as wide as the result; a residual by projection is a fourth block of w
-	Gamma, Beta   *Node   // [1, Width]: layer norm of the sum, before the ReLU; nil for none
+	Bias          *Node   // [1, columns of w]: the projections are ReLU(x·w + bias); nil: x·w
+	Gamma, Beta   *Node   // [1, Width]: layer norm; nil for none
 	Eps           float64
+	NormLast      bool // the norm is that of the ReLU's result, not of the sum before it
 }
 
 // InteractingLayer is one layer of AutoInt (CIKM 2019, equations 5 to 8): x [B·Fields, in], a batch row's fields consecutive, w [in, 3·Width] with the projections to
-// queries, keys and values side by side, or [in, 4·Width] with that to the residual. y = ReLU(norm(attention + residual)) [B·Fields, Width]; α as FieldAttentionOf has it.
+// queries, keys and values side by side, or [in, 4·Width] with that to the residual. y = ReLU(norm(attention + residual)) [B·Fields, Width], or norm(ReLU(attention + residual)); α as
+// FieldAttentionOf has it.
 //
 // It is what Linear, FieldAttentionOf and LayerNormAct do one after another, but for a few hundred rows at a time, from the projections to the norm and from the
 // gradient of the norm to that of the weights, so that what lies between stays in the second-level cache.
 func InteractingLayer(x, w *Node, l Interacting) (y, alpha *Node) {
 	o := interactingOp{
 		fieldAttentionOp: fieldAttentionOp{fields: l.Fields, heads: l.Heads, width: l.Width, scale: l.Scale, rate: l.Rate},
-		residual:         l.Residual, eps: l.Eps, normed: l.Gamma != nil,
+		residual:         l.Residual, bias: l.Bias != nil, normed: l.Gamma != nil, last: l.NormLast && l.Gamma != nil, eps: l.Eps,
 	}
 	switch {
 	case o.fields < 1 || o.heads < 1 || o.width < 1 || o.width%o.heads != 0:
@@ -43,6 +46,10 @@ func InteractingLayer(x, w *Node, l Interacting) (y, alpha *Node) {
 	}
 	inputs := []*Node{x, w}
 	outs := []shape{{x.rows, o.width, false}, {x.rows, o.heads * o.fields, false}, {x.rows, w.Cols, false}}
+	if o.bias {
+		rowOf("InteractingLayer", "bias", l.Bias, w.Cols)
+		inputs = append(inputs, l.Bias)
+	}
 	if o.normed {
 		rowOf("InteractingLayer", "gamma", l.Gamma, o.width)
 		rowOf("InteractingLayer", "beta", l.Beta, o.width)
@@ -52,14 +59,30 @@ func InteractingLayer(x, w *Node, l Interacting) (y, alpha *Node) {
 	return applyTwo(o, outs, inputs...)
 }
 
-// interactingOp: (x, w, [gamma, beta]) → y, α, p = x·w, [the sum before the norm, the norm's statistics].
+// interactingOp: (x, w, [bias], [gamma, beta]) → y, α, the projections p, [what the norm is of, its statistics].
 type interactingOp struct {
 	fieldAttentionOp
-	residual, normed bool
-	eps              float64
+	residual, bias, normed, last bool
+	eps                          float64
 }
 
 func (o interactingOp) String() string { return fmt.Sprintf("interaction of %d fields", o.fields) }
+
+// norm returns where gamma is among the inputs; beta follows it.
+func (o interactingOp) norm() int {
+	if o.bias {
+		return 3
+	}
+	return 2
+}
+
+// act is the norm's activation.
+func (o interactingOp) act() Activation {
+	if o.last {
+		return Identity
+	}
+	return ReLU
+}
 
 func (o interactingOp) rows(_ *env, in []*Tensor, out []int) error {
 	if in[0].Rows%o.fields != 0 {
@@ -83,7 +106,7 @@ func (o interactingOp) runner(e *env) runner {
 	return pick(e, newInteracting[float32](o, e).forward(), newInteracting[float64](o, e).forward())
 }
 
-// interactingGrad: (x, w, [gamma, beta], y, α, p, [sum, statistics], dy) → dx, dw, [dgamma, dbeta].
+// interactingGrad: (x, w, [bias], [gamma, beta], y, α, p, [what the norm is of, statistics], dy) → dx, dw, [dbias], [dgamma, dbeta].
 type interactingGrad struct {
 	backward
 	of interactingOp

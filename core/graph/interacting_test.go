@@ -6,28 +6,46 @@ import (
 	"testing"
 )
 
-// interactingForms calls f with every kind of residual, with and without a norm.
-func interactingForms(f func(name string, blocks int, residual, norm bool)) {
-	for _, norm := range []bool{false, true} {
-		f(fmt.Sprint("no residual, norm ", norm), 3, false, norm)
-		f(fmt.Sprint("projected, norm ", norm), 4, false, norm)
-		f(fmt.Sprint("x itself, norm ", norm), 3, true, norm)
-	}
+// interactingForm is a kind of layer: the residual by a fourth block, x itself or none; rectified projections; no norm, one before the ReLU or one after it.
+type interactingForm struct {
+	blocks                  int
+	residual, bias          bool
+	normed, last, oneHeaded bool
 }
 
-// interactingLayer adds a layer of four columns in two heads over three fields to b, x having so many rows, and the same of separate operations.
-func (b *bench) interactingLayer(rows, blocks int, residual, norm bool, rate float64) (fused, alpha, parts *Node) {
-	x, w := b.input(rows, 4), b.param(4, blocks*4)
-	l := Interacting{Fields: 3, Heads: 2, Width: 4, Scale: 0.6, Rate: rate, Residual: residual, Eps: 1e-3}
+var interactingForms = []interactingForm{
+	{blocks: 3}, {blocks: 4}, {blocks: 3, residual: true},
+	{blocks: 3, normed: true}, {blocks: 4, normed: true}, {blocks: 3, residual: true, normed: true},
+	{blocks: 4, bias: true}, {blocks: 4, bias: true, normed: true, last: true}, {blocks: 3, residual: true, bias: true, normed: true, last: true},
+	{blocks: 3, residual: true, normed: true, last: true, oneHeaded: true},
+}
+
+// interactingLayer adds a layer of four columns over three fields to b, x having so many rows, and the same of separate operations.
+func (b *bench) interactingLayer(rows int, f interactingForm, rate float64) (fused, alpha, parts *Node) {
+	x, w := b.input(rows, 4), b.param(4, f.blocks*4)
+	l := Interacting{Fields: 3, Heads: 2, Width: 4, Scale: 0.6, Rate: rate, Residual: f.residual, Eps: 1e-3, NormLast: f.last}
+	if f.oneHeaded {
+		l.Heads = 1
+	}
 	var other *Node
-	if residual {
+	if f.residual {
 		other = x
 	}
-	parts, _ = FieldAttentionOf(Linear(x, w, nil, Identity), other, 4, 3, 2, 0.6, 0)
-	if norm {
+	p := Linear(x, w, nil, Identity)
+	if f.bias {
+		l.Bias = b.param(1, w.Cols)
+		p = Linear(x, w, l.Bias, ReLU)
+	}
+	parts, _ = FieldAttentionOf(p, other, 4, 3, l.Heads, 0.6, 0)
+	if f.normed {
 		l.Gamma, l.Beta = b.param(1, 4), b.param(1, 4)
+	}
+	switch {
+	case f.last:
+		parts = LayerNorm(Apply(parts, ReLU), l.Gamma, l.Beta, 1e-3)
+	case f.normed:
 		parts = LayerNormAct(parts, l.Gamma, l.Beta, 1e-3, ReLU)
-	} else {
+	default:
 		parts = Apply(parts, ReLU)
 	}
 	fused, alpha = InteractingLayer(x, w, l)
@@ -36,14 +54,14 @@ func (b *bench) interactingLayer(rows, blocks int, residual, norm bool, rate flo
 
 func TestInteractingLayerIsItsParts(t *testing.T) {
 	for _, rows := range []int{3, 3 * 400} {
-		interactingForms(func(name string, blocks int, residual, norm bool) {
+		for _, form := range interactingForms {
 			b := newBench(t)
-			fused, _, parts := b.interactingLayer(rows, blocks, residual, norm, 0)
-			near(t, fmt.Sprint(name, " of rows ", rows), b.infer(fused), append([]float64{}, b.infer(parts)...), 1e-12)
-		})
+			fused, _, parts := b.interactingLayer(rows, form, 0)
+			near(t, fmt.Sprintf("%d rows of %+v", rows, form), b.infer(fused), append([]float64{}, b.infer(parts)...), 1e-12)
+		}
 	}
 	b := newBench(t)
-	_, alpha, _ := b.interactingLayer(6, 4, false, true, 0)
+	_, alpha, _ := b.interactingLayer(6, interactingForm{blocks: 4, normed: true}, 0)
 	weights := b.infer(alpha)
 	for r := 0; r < 6; r += 3 {
 		for c := range 6 {
@@ -53,18 +71,18 @@ func TestInteractingLayerIsItsParts(t *testing.T) {
 }
 
 func TestInteractingLayerGradient(t *testing.T) {
-	f := func(rows, blocks int, residual, norm bool, rate float64) {
+	f := func(rows int, form interactingForm, rate float64) {
 		t.Helper()
 		b := newBench(t)
-		fused, _, _ := b.interactingLayer(rows, blocks, residual, norm, rate)
+		fused, _, _ := b.interactingLayer(rows, form, rate)
 		b.check(fused, rows)
 	}
-	interactingForms(func(_ string, blocks int, residual, norm bool) {
-		f(6, blocks, residual, norm, 0)
-		f(6, blocks, residual, norm, 0.3)
-	})
-	f(3*300, 3, true, true, 0.3)
-	f(3*300, 4, false, true, 0.3)
+	for _, form := range interactingForms {
+		f(6, form, 0)
+		f(6, form, 0.3)
+	}
+	f(3*300, interactingForm{blocks: 3, residual: true, normed: true}, 0.3)
+	f(3*300, interactingForm{blocks: 4, bias: true, normed: true, last: true}, 0.3)
 }
 
 func TestInteractingLayerRefuses(t *testing.T) {

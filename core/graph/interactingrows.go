@@ -15,20 +15,21 @@ type interacting[T kernel.Float] struct {
 	env       *env
 
 	x, w, z, dz, dx []T
-	all             attentionBlock[T] // of the whole batch; y is the sum before the norm
+	bias            []T
+	all             attentionBlock[T] // of the whole batch; y is what the norm is of
 	inner, cols     int               // x [B·fields, inner], w [inner, cols]
 	chunks, parts   int
 	packed          *kernel.Packed // w or its transpose
 	repacked        kernel.Packed
 	space           []T // [parts, …] scratch
 	dw              []T // [parts, inner·cols]
-	sums            []T // [parts, 3·width]: the norm's gradients, and its scratch
+	sums            []T // [parts, 3·width + cols]: the norm's gradients and its scratch, the bias's
 	wantsW          bool
 }
 
 func newInteracting[T kernel.Float](o interactingOp, e *env) *interacting[T] {
 	l := &interacting[T]{op: o, attention: newAttentionRows[T](o.fieldAttentionOp), env: e}
-	l.norm.layerNormOp = layerNormOp{o.eps, ReLU}
+	l.norm.layerNormOp = layerNormOp{o.eps, o.act()}
 	return l
 }
 
@@ -39,8 +40,11 @@ func (l *interacting[T]) start(in []*Tensor) {
 	l.chunks = min(chunks(in[0].Rows), l.all.rows)
 	l.parts = min(l.chunks, interactingParts)
 	l.attention.ld, l.attention.key, l.attention.drops = l.cols, l.env.key(l.op.position), l.op.rate > 0 && l.env.training
+	if l.op.bias {
+		l.bias = data[T](in[2])
+	}
 	if l.op.normed {
-		l.norm.gamma, l.norm.beta = data[T](in[2]), data[T](in[3])
+		l.norm.gamma, l.norm.beta = data[T](in[l.op.norm()]), data[T](in[l.op.norm()+1])
 	}
 }
 
@@ -122,7 +126,14 @@ func (l *interacting[T]) forwardPart(i int) {
 		} else {
 			kernel.Gemm(false, false, n, l.cols, l.inner, l.x[lo*l.op.fields*l.inner:], l.inner, l.w, l.cols, false, b.p, l.cols)
 		}
+		if l.op.bias {
+			kernel.AddBias(b.p, l.bias, n, l.cols, l.cols)
+			kernel.Relu(b.p, b.p)
+		}
 		l.attention.forwardRows(&s, b)
+		if l.op.last && b.y != nil {
+			kernel.Relu(b.y, b.y)
+		}
 		switch {
 		case b.y == nil:
 		case l.op.normed:
@@ -144,9 +155,9 @@ func (l *interacting[T]) backward() runner {
 	total := newColSums[T]()
 	return func(in, out []*Tensor) {
 		l.start(in)
-		values := in[2:]
+		values := in[l.op.norm():]
 		if l.op.normed {
-			values = in[4:]
+			values = values[2:]
 		}
 		l.z, l.all.alpha, l.all.p, l.dz = data[T](values[0]), data[T](values[1]), data[T](values[2]), data[T](in[len(in)-1])
 		if l.op.normed {
@@ -155,23 +166,28 @@ func (l *interacting[T]) backward() runner {
 		l.dx, l.wantsW = dataOrNil[T](out[0]), out[1] != nil
 		l.pack(true, nil)
 		l.space = resized(l.space, l.parts*(l.op.spaceSize()+l.chunkRows()*(l.cols+l.op.width)))
-		l.dw, l.sums = resized(l.dw, l.parts*l.inner*l.cols), resized(l.sums, l.parts*3*l.op.width)
+		sums := 3*l.op.width + l.cols
+		l.dw, l.sums = resized(l.dw, l.parts*l.inner*l.cols), resized(l.sums, l.parts*sums)
 		clear(l.sums)
 		kernel.Parallel(l.parts, 1, part)
 		if l.wantsW {
 			total.run(data[T](out[1]), l.dw, l.parts, l.inner*l.cols)
 		}
-		for i := 2; i < len(out); i++ { // gamma and beta
+		if l.op.bias && out[2] != nil {
+			kernel.ColSums(data[T](out[2]), l.sums[3*l.op.width:], l.parts, l.cols, sums, false)
+		}
+		for i := l.op.norm(); i < len(out); i++ { // gamma and beta
 			if out[i] != nil {
-				kernel.ColSums(data[T](out[i]), l.sums[(i-2)*l.op.width:], l.parts, l.op.width, 3*l.op.width, false)
+				kernel.ColSums(data[T](out[i]), l.sums[(i-l.op.norm())*l.op.width:], l.parts, l.op.width, sums, false)
 			}
 		}
 	}
 }
 
 func (l *interacting[T]) backwardPart(i int) {
-	size, sizeW := len(l.space)/l.parts, l.inner*l.cols
+	size, sizeW, sizeSums := len(l.space)/l.parts, l.inner*l.cols, len(l.sums)/l.parts
 	space, dw, started := l.space[i*size:(i+1)*size], l.dw[i*sizeW:(i+1)*sizeW], false
+	sums := l.sums[i*sizeSums : (i+1)*sizeSums]
 	s, rest := l.attention.spaceOf(space), space[l.op.spaceSize():]
 	l.eachChunk(i, func(lo, hi int) {
 		b, n := l.attention.cut(&l.all, lo, hi), (hi-lo)*l.op.fields
@@ -184,12 +200,19 @@ func (l *interacting[T]) backwardPart(i int) {
 		if l.op.normed {
 			norm := l.norm
 			norm.x, norm.y, norm.stats, norm.dy, norm.dx = b.y, z, l.rows(l.norm.stats, 2, lo, hi), dz, b.dy
-			norm.backward(l.sums[i*3*l.op.width:(i+1)*3*l.op.width], 0, n)
+			norm.backward(sums, 0, n)
 		} else {
 			kernel.ReluGrad(b.dy, dz, z)
 		}
+		if l.op.last {
+			kernel.ReluGrad(b.dy, b.dy, b.y)
+		}
 		b.ahead = l.all.p[hi*l.op.fields*l.cols:]
 		l.attention.backwardRows(&s, b)
+		if l.op.bias {
+			kernel.ReluGrad(b.dp, b.dp, b.p)
+			kernel.ColSums(sums[3*l.op.width:], b.dp, n, l.cols, l.cols, true)
+		}
 		if l.wantsW {
 			kernel.Gemm(true, false, l.inner, l.cols, n, l.x[lo*l.op.fields*l.inner:], l.inner, b.dp, l.cols, started, dw, l.cols)
 			started = true

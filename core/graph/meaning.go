@@ -81,7 +81,7 @@ func useOf(op operation) string {
 	case fieldAttentionOp:
 		return fmt.Sprintf("attention of %d heads", op.heads)
 	case interactingOp:
-		return fmt.Sprintf("interaction of %d heads", op.heads)
+		return fmt.Sprintf("interaction of %d heads, projections rectified %v, norm last %v", op.heads, op.bias, op.last)
 	}
 	return strings.TrimSuffix(strings.TrimPrefix(fmt.Sprintf("%T", op), "graph."), "Op")
 }
@@ -258,7 +258,7 @@ func (t *tracer) output(o *output, in []*traced, cols int) *traced {
 		}
 		return y
 	case interactingOp:
-		return t.interacting(op, x, in[1], in[2:])
+		return t.interacting(op, x, in)
 	case mixtureOp:
 		y := &traced{}
 		for c := range cols {
@@ -293,7 +293,8 @@ func partsOf(in []*traced) []int {
 }
 
 // interacting is a layer of queries, keys and values side by side, and of the residual, with a norm after it.
-func (t *tracer) interacting(op interactingOp, x, w *traced, norm []*traced) *traced {
+func (t *tracer) interacting(op interactingOp, x *traced, in []*traced) *traced {
+	w := in[1]
 	t.same(w.rows, x.cols)
 	y := &traced{cols: w.cols[2*op.width : 3*op.width], parts: x.parts}
 	if len(w.cols) > 3*op.width {
@@ -302,7 +303,10 @@ func (t *tracer) interacting(op interactingOp, x, w *traced, norm []*traced) *tr
 	if op.residual {
 		t.same(x.cols, y.cols)
 	}
-	for _, p := range norm {
+	if op.bias {
+		t.same(w.cols, in[2].cols)
+	}
+	for _, p := range in[op.norm():] {
 		t.same(y.cols, p.cols)
 	}
 	return y

@@ -123,6 +123,9 @@ func (x *ONNX) fieldAttention(o fieldAttentionOp, p onnx.Value) onnx.Value {
 
 func (o interactingOp) onnx(x *ONNX, in []onnxInput) onnx.Value {
 	p := x.matmul(in[0].Value, in[1].Value)
+	if o.bias {
+		p = x.op("Relu", x.add(p, in[2].Value))
+	}
 	y := x.fieldAttention(o.fieldAttentionOp, p)
 	switch {
 	case o.residual:
@@ -130,8 +133,16 @@ func (o interactingOp) onnx(x *ONNX, in []onnxInput) onnx.Value {
 	case in[1].cols == 4*o.width:
 		y = x.add(y, x.columns(p, 3*o.width, 4*o.width))
 	}
-	if o.normed {
-		y = x.layerNorm(y, in[2].Value, in[3].Value, o.width, o.eps)
+	norm := func() {
+		if o.normed {
+			y = x.layerNorm(y, in[o.norm()].Value, in[o.norm()+1].Value, o.width, o.eps)
+		}
 	}
+	if o.last {
+		y = x.op("Relu", y)
+		norm()
+		return y
+	}
+	norm()
 	return x.op("Relu", y)
 }

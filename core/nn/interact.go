@@ -13,14 +13,7 @@ func XavierNormalBlocks(blocks int) Init {
 	}
 }
 
-// LayerNormAct is LayerNorm with an activation after it, in one operation.
-func (n *Net) LayerNormAct(name string, x *graph.Node, act graph.Activation) *graph.Node {
-	gamma := n.Param(name+"/gamma", 1, x.Cols, Constant(1))
-	beta := n.Param(name+"/beta", 1, x.Cols, Zeros())
-	return graph.LayerNormAct(x, gamma, beta, 1e-5, act)
-}
-
-// InteractingLayer adds a layer of AutoInt with layer norm before its ReLU, the norm as LayerNorm has it.
+// InteractingLayer adds a layer of AutoInt with a norm, name+"/gamma" and name+"/beta" as LayerNorm has them.
 func (n *Net) InteractingLayer(name string, x, w *graph.Node, l graph.Interacting) (y, alpha *graph.Node) {
 	l.Gamma, l.Beta, l.Eps = n.Param(name+"/gamma", 1, l.Width, Constant(1)), n.Param(name+"/beta", 1, l.Width, Zeros()), 1e-5
 	return graph.InteractingLayer(x, w, l)

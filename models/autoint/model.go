@@ -39,44 +39,26 @@ func (m *Model) Build(net *nn.Net, s *features.Schema) ([]*graph.Node, error) {
 // interact is one interacting layer over the fields of each batch row: x [B·M, d] → [B·M, attention_dim].
 func (m *Model) interact(net *nn.Net, name string, x *graph.Node, fields []string) *graph.Node {
 	width := m.AttentionDim
+	l := graph.Interacting{Fields: len(fields), Heads: m.NumHeads, Width: width, Scale: 1, Rate: *m.AttentionDropout, NormLast: m.LayerNormPlace == "after_relu"}
 	blocks := 3 // queries, keys, values
-	var residual *graph.Node
-	switch {
-	case !m.UseResidual:
-	case m.ResidualProjection == "always" || x.Cols != width:
-		blocks = 4
-	default:
-		residual = x
+	if m.UseResidual {
+		if l.Residual = m.ResidualProjection != "always" && x.Cols == width; !l.Residual {
+			blocks = 4
+		}
 	}
 	w := net.Param(name+"/weight", x.Cols, blocks*width, nn.XavierNormalBlocks(blocks))
-	var bias *graph.Node
-	act := graph.Identity
 	if m.AttentionActivation == "relu" { // the authors' code: dense layers with bias and ReLU, the residual's included
-		bias, act = net.Param(name+"/bias", 1, blocks*width, nn.Zeros()), graph.ReLU
+		l.Bias = net.Param(name+"/bias", 1, blocks*width, nn.Zeros())
 	}
-	scale := 1.0
 	if m.UseScale {
-		scale = 1 / math.Sqrt(float64(width/m.NumHeads))
+		l.Scale = 1 / math.Sqrt(float64(width/m.NumHeads))
 	}
-	if act == graph.Identity && !(m.LayerNorm && m.LayerNormPlace == "after_relu") {
-		l := graph.Interacting{Fields: len(fields), Heads: m.NumHeads, Width: width, Scale: scale, Rate: *m.AttentionDropout, Residual: residual != nil}
-		var y, weights *graph.Node
-		if m.LayerNorm {
-			y, weights = net.InteractingLayer(name+"/norm", x, w, l)
-		} else {
-			y, weights = graph.InteractingLayer(x, w, l)
-		}
-		net.Explain(name+"/weights", weights, fields)
-		return y
+	var y, weights *graph.Node
+	if m.LayerNorm {
+		y, weights = net.InteractingLayer(name+"/norm", x, w, l)
+	} else {
+		y, weights = graph.InteractingLayer(x, w, l)
 	}
-	y, weights := graph.FieldAttentionOf(graph.Linear(x, w, bias, act), residual, width, len(fields), m.NumHeads, scale, *m.AttentionDropout)
 	net.Explain(name+"/weights", weights, fields)
-	switch {
-	case !m.LayerNorm:
-		return graph.Apply(y, graph.ReLU)
-	case m.LayerNormPlace == "after_relu":
-		return net.LayerNorm(name+"/norm", graph.Apply(y, graph.ReLU))
-	default:
-		return net.LayerNormAct(name+"/norm", y, graph.ReLU)
-	}
+	return y
 }

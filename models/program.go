@@ -23,14 +23,14 @@ type TableSpec struct {
 
 // Program is a model's graph, built once for a schema. It is immutable after New and may be shared; Steps and Scorers made from it belong to one goroutine each.
 type Program struct {
-	spec   *Spec
-	schema *features.Schema
-	own    *features.Schema // what the model itself sees of it
-	seed   uint64
-	tables []TableSpec
-	params []paramSpec
-	vectors []string // by name
-	groups [][]string // fields whose behaviours are the same ones, from the net's ragged lookups
+	spec    *Spec
+	schema  *features.Schema
+	own     *features.Schema // what the model itself sees of it
+	seed    uint64
+	tables  []TableSpec
+	params  []paramSpec
+	vectors []string   // by name
+	groups  [][]string // fields whose behaviours are the same ones, from the net's ragged lookups
 }
 
 // paramSpec is a dense parameter or buffer.

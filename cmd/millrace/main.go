@@ -29,6 +29,7 @@ var commands = []func() *cobra.Command{
 	predictCommand,
 	exportCommand,
 	compareCommand,
+	explainCommand,
 	offpolicyCommand,
 	serveCommand,
 	streamCommand,

@@ -6,7 +6,7 @@ import "github.com/millrace/millrace/core/graph"
 type ExplanationKind string
 
 const (
-	// FieldAttention has for each batch row a row a field, with the weights of all fields for it, head by head: [B·fields, heads·fields].
+	// FieldAttention has for each batch row a row a field, with its weights for all fields, head by head: [B·fields, heads·fields]; those for one field sum to 1 in a head.
 	FieldAttention ExplanationKind = "field_attention"
 	// FieldGates has for each batch row the factors of all fields' columns: [B, fields·d].
 	FieldGates ExplanationKind = "field_gates"

@@ -41,6 +41,8 @@ type Config struct {
 	AuxLossAlpha  float64       `yaml:"aux_loss_alpha"`
 	TargetField   models.Groups `yaml:"dien_target_field"`
 	SequenceField models.Groups `yaml:"dien_sequence_field"`
+	// NegSeqField is FuxiCTR's key for drawn histories in the data; it must be empty, for they are drawn from the batch.
+	NegSeqField models.Groups `yaml:"dien_neg_seq_field"`
 }
 
 // The values of attention_type.
@@ -76,6 +78,9 @@ func (c *Config) Model(s *features.Schema, _ *models.Settings) (models.Model, er
 	}
 	if !(c.AuxLossAlpha >= 0) || math.IsInf(c.AuxLossAlpha, 0) {
 		return nil, fmt.Errorf("aux_loss_alpha is %g, want at least 0", c.AuxLossAlpha)
+	}
+	if len(c.NegSeqField) > 0 {
+		return nil, fmt.Errorf("dien_neg_seq_field is %v: negatives are drawn from the batch's own behaviours, leave the key empty", c.NegSeqField)
 	}
 	groups, err := models.Behaviours(s, "dien", c.TargetField, c.SequenceField)
 	if err != nil {

@@ -363,6 +363,49 @@ dien_sequence_field: [[items, cats]]
 	}
 }
 
+// TestPublishedKeys: FuxiCTR's own file for DIEN is read as it is.
+func TestPublishedKeys(t *testing.T) {
+	schema := "labels: [{name: y}]\nfields: [{name: adgroup_id}, {name: click_sequence, type: sequence, shares: adgroup_id, max: 8}]\n"
+	p := modeltest.Program(t, schema, `
+model: DIEN
+dataset_id: TBD
+loss: 'binary_crossentropy'
+metrics: ['logloss', 'AUC']
+task: binary_classification
+optimizer: adam
+learning_rate: 1.0e-3
+embedding_regularizer: 0
+net_regularizer: 0
+batch_size: 10000
+embedding_dim: 16
+dnn_hidden_units: [1024, 512, 256]
+dnn_activations: Dice
+net_dropout: 0
+dien_target_field: adgroup_id
+dien_sequence_field: click_sequence
+dien_neg_seq_field: []
+gru_type: AUGRU
+enable_sum_pooling: False
+attention_type: bilinear_attention
+attention_hidden_units: [80, 40]
+attention_activation: "ReLU"
+attention_dropout: 0
+use_attention_softmax: True
+aux_hidden_units: [100, 50]
+aux_activation: "ReLU"
+aux_loss_alpha: 0
+batch_norm: True
+epochs: 100
+shuffle: True
+seed: 20222023
+monitor: {'AUC': 1, 'logloss': -1}
+monitor_mode: 'max'
+`)
+	if n := len(p.Tables()); n != 1 {
+		t.Errorf("%d tables, want that of the items", n)
+	}
+}
+
 func TestErrors(t *testing.T) {
 	modeltest.Errors(t, schema, map[string]string{
 		"model: dien\ngru_type: LSTM":                                            `gru_type is "LSTM", want GRU, AIGRU, AGRU or AUGRU`,
@@ -373,7 +416,7 @@ func TestErrors(t *testing.T) {
 		"model: dien\ndien_sequence_field: item":                                 "want a sequence",
 		"model: dien\naux_activation: gelo":                                      "gelo",
 		"model: dien\nembedding_dim: 0":                                          "embedding_dim",
-		"model: dien\ndien_neg_seq_field: negative":                              "dien_neg_seq_field",
+		"model: dien\ndien_neg_seq_field: negative":                              "dien_neg_seq_field is [[negative]]: negatives are drawn from the batch",
 		"model: dien\nattention_type: din_attention\nattention_hidden_units: []": "attention_hidden_units is empty",
 	})
 	modeltest.Errors(t, "labels: [{name: y}]\nfields: [{name: user}]\n", map[string]string{"model: dien": "DIEN needs a history"})

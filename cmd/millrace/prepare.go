@@ -28,6 +28,7 @@ events), steps in order, and cut (how train, valid and test are parted). Steps:
   history    each user's earlier events as lists, strictly earlier, the newest max
   later      0/1 by what a user does on the item within a time after the row
   negatives  items the user never used, drawn by seed     match, parse_time   a text's part; a date
+  flags      0/1 columns into a list of those that are 1
 
 Cuts: order, random, group (whole groups), last (a group's last rows), value.
 The same recipe and files give the same bytes. Recipes of public data sets are in examples/.`,

@@ -206,6 +206,9 @@ func (p *pipeline) placeDrawn(n *Negatives, pool *dictionary, item, label *colum
 		}
 	}
 	out.put(newLabel)
+	if err := n.zeroDrawn(out, drawnItem); err != nil {
+		return err
+	}
 	p.sources.report("negatives: %d drawn for %d rows among %d items", len(rows)-t.rows, t.rows, len(pool.texts))
 	p.table = out
 	return nil

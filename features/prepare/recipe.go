@@ -59,6 +59,7 @@ type Step struct {
 	Negatives *Negatives        `yaml:"negatives"`
 	Later     *Later            `yaml:"later"`
 	ParseTime *ParseTime        `yaml:"parse_time"`
+	Flags     *Flags            `yaml:"flags"`
 }
 
 // Join adds columns of another source to each row by key; rows keep their number and order.
@@ -130,6 +131,7 @@ type Negatives struct {
 	Per    int      `yaml:"per"`   // draws a positive, without repeats; default 1
 	Seed   uint64   `yaml:"seed"`
 	OfItem []string `yaml:"of_item"` // columns that belong to the item: taken from the first row that has it
+	Zero   []string `yaml:"zero"`    // further 0/1 columns, which are 0 in the rows drawn
 	Pool   string   `yaml:"pool"`    // source that lists the items, in its column of the item's name; default: the items of the table
 }
 
@@ -359,6 +361,8 @@ func (s *Step) check(sources []string) error {
 		return s.Later.check(s.Line, needs)
 	case "parse_time":
 		return s.ParseTime.check(s.Line, needs)
+	case "flags":
+		return s.Flags.check(needs)
 	}
 	return nil
 }

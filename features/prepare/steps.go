@@ -45,6 +45,8 @@ func (p *pipeline) step(ctx context.Context, s *Step) error {
 		err = p.later(s.Later)
 	case "parse_time":
 		err = p.parseTime(s.ParseTime)
+	case "flags":
+		err = p.flags(s.Flags)
 	}
 	return located(s.Line, s.kind(), err)
 }

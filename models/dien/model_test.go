@@ -425,22 +425,23 @@ func TestErrors(t *testing.T) {
 // One user's candidates, whose history goes in once, score as each of them does alone.
 func TestCandidatesOfOneUser(t *testing.T) {
 	for _, keys := range []string{"", "gru_type: GRU\n", "gru_type: AGRU\nattention_type: dot_attention\n", "gru_type: AIGRU\nattention_type: din_attention\nenable_sum_pooling: true\n"} {
-		f := modeltest.NewFixture(t, schema, small+keys)
-		history := []uint64{3, 1, 4, 1, 5}
-		b, h := f.Batch, &f.Batch.Columns[2]
-		h.IDs, h.Offsets = nil, []int32{0}
-		for range b.Rows {
-			h.IDs = append(h.IDs, history...)
-			h.Offsets = append(h.Offsets, int32(len(h.IDs)))
+		for _, history := range [][]uint64{{3, 1, 4, 1, 5}, {2}, nil} {
+			f := modeltest.NewFixture(t, schema, small+keys)
+			b, h := f.Batch, &f.Batch.Columns[2]
+			h.IDs, h.Offsets = nil, []int32{0}
+			for range b.Rows {
+				h.IDs = append(h.IDs, history...)
+				h.Offsets = append(h.Offsets, int32(len(h.IDs)))
+			}
+			together := f.Logits()
+			var alone []float64
+			for r := range b.Rows {
+				f.Batch = &features.Batch{Rows: 1, Columns: []features.Column{
+					{IDs: b.Columns[0].IDs[r : r+1]}, {IDs: b.Columns[1].IDs[r : r+1]}, {IDs: history, Offsets: []int32{0, int32(len(history))}},
+				}}
+				alone = append(alone, f.Logits()...)
+			}
+			modeltest.Near(t, together, alone)
 		}
-		together := f.Logits()
-		var alone []float64
-		for r := range b.Rows {
-			f.Batch = &features.Batch{Rows: 1, Columns: []features.Column{
-				{IDs: b.Columns[0].IDs[r : r+1]}, {IDs: b.Columns[1].IDs[r : r+1]}, {IDs: history, Offsets: []int32{0, int32(len(history))}},
-			}}
-			alone = append(alone, f.Logits()...)
-		}
-		modeltest.Near(t, together, alone)
 	}
 }

@@ -92,6 +92,12 @@ func (e *Encoder) EncodeInto(b *Batch, rec arrow.Record) error {
 			at = indexOf(rec.Schema(), e.schema.Fields[c.fields[0]].Name)
 		}
 		if at < 0 {
+			if e.layout.dispensable(c) {
+				if err := e.absent(b, c); err != nil {
+					return err
+				}
+				continue
+			}
 			if c.needed() {
 				return &SchemaError{Reason: fmt.Sprintf("field %q: the record has no column %q", e.layout.fieldName(c), c.name)}
 			}
@@ -117,6 +123,13 @@ func indexOf(s *arrow.Schema, name string) int {
 		return at[0]
 	}
 	return -1
+}
+
+// absent encodes a column that the record has not got as missing in every row.
+func (e *Encoder) absent(b *Batch, c *column) error {
+	none := array.MakeArrayOfNull(e.layout.allocator(), c.form.dataType(), b.Rows)
+	defer none.Release()
+	return e.column(b, c, none)
 }
 
 // column gives a column to all who read it.

@@ -79,6 +79,8 @@ type Field struct {
 	Buckets     []float64 `yaml:"buckets,omitempty"`     // numeric becomes the category of its bucket
 	Log         bool      `yaml:"log,omitempty"`         // numeric: sign(x)·ln(1+|x|)
 	Standardise bool      `yaml:"standardise,omitempty"` // numeric: (x−mean)/std of the training data, after log
+
+	optional bool // see Schema.MayLack
 }
 
 // Table is the name of the vocabulary and embedding table the field's ids belong to: the shared field's, else its own.

@@ -189,7 +189,7 @@ func (l *layout) match(names []string, labels bool) ([]int, error) {
 		found[slots[i]] = true
 	}
 	for i := range l.columns {
-		if c := &l.columns[i]; !found[i] && (labels || c.needed()) {
+		if c := &l.columns[i]; !found[i] && (labels || c.needed()) && !l.dispensable(c) {
 			return nil, &DataError{Field: l.fieldName(c), Reason: fmt.Sprintf("no column %q%s", c.name, strict.Meant(c.name, names))}
 		}
 	}

@@ -79,6 +79,9 @@ func (c *Checkpoint) read(state bool) (err error) {
 	if c.Spec, err = Parse([]byte(m.Files[ModelFile]), c.Schema); err != nil {
 		return fmt.Errorf("%s: %w", ModelFile, err)
 	}
+	if b := c.Spec.Settings.Position; b != nil {
+		c.Schema.MayLack(b.Field...) // scoring has no use for them
+	}
 	if text, ok := m.State[StatsState]; ok && string(text) != "null" {
 		c.Stats = &features.Stats{}
 		if err := json.Unmarshal(text, c.Stats); err != nil {

@@ -238,15 +238,15 @@ func TellExplained(w io.Writer, e *Explained) {
 		}
 		for k := range r.Behaviours {
 			b := &r.Behaviours[k]
-			tellLargest(w, b.Name, len(b.Weights), func(i int) (string, float64) { return r.behaviour(b, i), float64(b.Weights[i]) })
+			tellFurthest(w, b.Name, len(b.Weights), 0, func(i int) (string, float64) { return r.behaviour(b, i), float64(b.Weights[i]) })
 		}
 		for k := range r.Gates {
 			g := &r.Gates[k]
-			tellLargest(w, g.Name, len(g.Gates), func(i int) (string, float64) { return g.Fields[i], float64(g.Gates[i]) })
+			tellFurthest(w, g.Name, len(g.Gates), 1, func(i int) (string, float64) { return g.Fields[i], float64(g.Gates[i]) })
 		}
 		for k := range r.Attention {
 			a, n := &r.Attention[k], len(r.Attention[k].Fields)
-			tellLargest(w, a.Name, n*n, func(i int) (string, float64) { return a.Fields[i/n] + "→" + a.Fields[i%n], a.mean(i/n, i%n) })
+			tellFurthest(w, a.Name, n*n, 0, func(i int) (string, float64) { return a.Fields[i/n] + "→" + a.Fields[i%n], a.mean(i/n, i%n) })
 		}
 	}
 }
@@ -270,8 +270,8 @@ func (l *ExplainedLabel) tell(w io.Writer) {
 	t.Flush()
 }
 
-// tellLargest writes the largest of n named numbers on one line.
-func tellLargest(w io.Writer, name string, n int, at func(i int) (string, float64)) {
+// tellFurthest writes those of n named numbers that are furthest from a middle on one line.
+func tellFurthest(w io.Writer, name string, n int, middle float64, at func(i int) (string, float64)) {
 	order := make([]int, n)
 	for i := range order {
 		order[i] = i
@@ -280,9 +280,9 @@ func tellLargest(w io.Writer, name string, n int, at func(i int) (string, float6
 		_, x := at(a)
 		_, y := at(b)
 		switch {
-		case x > y:
+		case math.Abs(x-middle) > math.Abs(y-middle):
 			return -1
-		case x < y:
+		case math.Abs(x-middle) < math.Abs(y-middle):
 			return 1
 		}
 		return 0

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -159,6 +160,32 @@ func TestPositionBias(t *testing.T) {
 	// The place that a request names makes no difference.
 	if !slices.Equal(scoreItems(t, multiplied, nil), scoreItems(t, multiplied, features.Values{"position": "5"})) {
 		t.Error("a position in the request changes scores")
+	}
+	// Nor does a file need the column.
+	var bare strings.Builder
+	bare.WriteString("item\n")
+	for i := range placedItems {
+		fmt.Fprintf(&bare, "i%d\n", i)
+	}
+	file, out := filepath.Join(dir, "bare.csv"), filepath.Join(dir, "scores.csv")
+	if err := os.WriteFile(file, []byte(bare.String()), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	if n, _, err := training.Predict(context.Background(), multiplied, []string{file}, out, 0); err != nil || n != placedItems {
+		t.Errorf("predict without positions: %d rows, %v", n, err)
+	}
+	text, err := os.ReadFile(out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, p := range scoreItems(t, multiplied, nil) {
+		if want := fmt.Sprintf("\n%d,%s\n", i, strconv.FormatFloat(float64(p), 'g', -1, 32)); !strings.Contains(string(text), want) {
+			t.Errorf("predict gives\n%swant %s", text, want)
+			break
+		}
+	}
+	if e, err := training.Explain(context.Background(), multiplied, []string{file}, training.ExplainOptions{Rows: 1}); err != nil || len(e.Rows[0].Labels[0].Effects) != 1 {
+		t.Errorf("explain without positions: %v, %+v", err, e)
 	}
 	if testing.Short() {
 		return

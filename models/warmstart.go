@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"slices"
 	"strings"
 
@@ -125,6 +126,12 @@ func (w *warmStart) compare() error {
 	if a, b := labelNames(then), labelNames(now); a != b {
 		w.note("the checkpoint's labels are %s, now they are %s", a, b)
 	}
+	for _, l := range now.Labels {
+		k := slices.IndexFunc(then.Labels, func(o features.Label) bool { return o.Name == l.Name })
+		if k >= 0 && (!slices.Equal(then.Labels[k].Positive, l.Positive) || !equalNumbers(then.Labels[k].Above, l.Above)) {
+			w.note("label %s is another now: what was learned of the old one is where it starts", l.Name)
+		}
+	}
 	if a, b := w.from.Spec, w.program.spec; a.Name != b.Name {
 		w.note("the checkpoint is a %s, this model a %s: what has the same name and use in both is kept", a.Name, b.Name)
 	}
@@ -133,6 +140,10 @@ func (w *warmStart) compare() error {
 
 func (w *warmStart) note(format string, args ...any) {
 	w.in.Notes = append(w.in.Notes, fmt.Sprintf(format, args...))
+}
+
+func equalNumbers(a, b *float64) bool {
+	return a == b || a != nil && b != nil && *a == *b
 }
 
 func labelNames(s *features.Schema) string {
@@ -168,8 +179,12 @@ func (w *warmStart) tables(v features.Vocabulary, adopt bool) (map[string]*table
 		w.in.Tables = append(w.in.Tables, entry)
 	}
 	for _, t := range w.old.tables {
+		from := w.from.Tables[t.Name]
 		if !used[t.Name] {
-			w.in.Unused = append(w.in.Unused, fmt.Sprintf("table %s with %d rows", t.Name, w.from.Tables[t.Name].Rows()))
+			w.in.Unused = append(w.in.Unused, fmt.Sprintf("table %s with %d rows", t.Name, from.Rows()))
+		}
+		if adopt && !slices.Contains(slices.Collect(maps.Values(out)), from) {
+			from.Close()
 		}
 	}
 	return out, nil

@@ -92,7 +92,7 @@ func Explain(ctx context.Context, c *models.Checkpoint, paths []string, o Explai
 	if err != nil {
 		return nil, err
 	}
-	x := &explaining{checkpoint: c, groups: explainedGroups(c), out: &Explained{Model: c.Spec.Name, Version: c.Weights.Version, Rows: []ExplainedRow{}}}
+	x := &explaining{checkpoint: c, groups: importanceGroups(c), out: &Explained{Model: c.Spec.Name, Version: c.Weights.Version, Rows: []ExplainedRow{}}}
 	if x.encoder, err = c.NewEncoder(); err != nil {
 		return nil, err
 	}
@@ -131,14 +131,6 @@ func Explain(ctx context.Context, c *models.Checkpoint, paths []string, o Explai
 	}
 	x.out.BadRows = reader.BadRows()
 	return x.out, nil
-}
-
-// explainedGroups are the columns that become unknown together, without those that scoring does not see.
-func explainedGroups(c *models.Checkpoint) [][]int {
-	position := c.Spec.Settings.Position
-	return slices.DeleteFunc(importanceGroups(c), func(columns []int) bool {
-		return position != nil && slices.Contains(position.Field, c.Schema.Fields[columns[0]].Name)
-	})
 }
 
 type explaining struct {

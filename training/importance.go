@@ -69,8 +69,9 @@ func (s *sample) importance(ctx context.Context, c *models.Checkpoint) ([]Import
 func importanceGroups(c *models.Checkpoint) [][]int {
 	var groups [][]int
 	done := map[int]bool{}
+	position := c.Spec.Settings.Position // what scoring does not see matters to no score
 	for i, f := range c.Schema.Fields {
-		if done[i] {
+		if done[i] || position != nil && slices.Contains(position.Field, f.Name) {
 			continue
 		}
 		group := []int{i}

@@ -251,6 +251,7 @@ func TestWarmStartBeginsAnew(t *testing.T) {
 	f(schema, "model: dnn\nembedding_dim: 4\noptimizer: adagrad\n", "optimizer: the optimizer was adam with adam for embeddings and is adagrad with adagrad")
 	f(schema, "model: deepfm\nembedding_dim: 4\n", "the checkpoint is a dnn, this model a deepfm", "linear/user: the checkpoint has no such table")
 	f(strings.Replace(schema, "click", "buy", 1), model, "labels are click, now they are buy")
+	f(strings.Replace(schema, "{name: click}", "{name: click, above: 3}", 1), model, "label click is another now")
 	if _, _, err := modeltest.Program(t, "labels: [{name: y}]\nfields: [{name: other}]\n", "model: lr\n").WarmTrainer(asCheckpoint(t, tr), nil, false, false); err == nil {
 		t.Error("nothing in common, and no error")
 	}
@@ -268,5 +269,22 @@ func TestWarmStartOfMoreLabels(t *testing.T) {
 		sameScores(t, scoresOf(t, more, wider)[:16], scoresOf(t, tr, b), model+"with a second label")
 		back, _ := warm(t, one, model, asCheckpoint(t, more))
 		sameScores(t, scoresOf(t, back, b), scoresOf(t, tr, b), model+"and without it")
+	}
+}
+
+// TestWarmStartOfHistories: behaviours get a further field and lose it again; what the attention unit learned of the first stays.
+func TestWarmStartOfHistories(t *testing.T) {
+	for _, model := range []string{"model: din\nembedding_dim: 4\n", "model: din\nembedding_dim: 4\nattention_hidden_activations: dice\ndin_use_softmax: true\n", "model: dnn\nembedding_dim: 4\n"} {
+		old, more := warmSchema(1, "user", "item", "cat", "hist_item"), warmSchema(1, "user", "item", "hist_cat", "cat", "hist_item")
+		tr := warmFrom(t, old, model)
+		b := modeltest.Batch(tr.Program.Schema(), 16, warmIDs, 5)
+		added, in := warm(t, more, model, asCheckpoint(t, tr))
+		for _, d := range in.Dense {
+			if d.Kept == 0 || d.Kept != d.Of && !strings.Contains(d.New, "hist_cat") {
+				t.Errorf("%s: %+v", model, d)
+			}
+		}
+		again, _ := warm(t, old, model, asCheckpoint(t, added))
+		sameScores(t, scoresOf(t, again, b), scoresOf(t, tr, b), model)
 	}
 }

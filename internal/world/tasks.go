@@ -15,12 +15,12 @@ type TasksConfig struct {
 	Levels int     // values of each trait; default 6
 	Memory int     // behaviours of a kind that a user remembers, the newest; default 8
 	Pull   float64 // logits that a remembered mood adds or takes; default 2.5
-	Clash  float64 // how much each task is repelled by what the other is drawn to, in shares of the pull; default 0.5
+	Clash  float64 // how much each task is repelled by what the other is drawn to, in shares of the pull; default 0.25
 	Seed   uint64  // any
 }
 
 // Tasks is a world in which two tasks, click and save, want different things of the same behaviours. A user remembers the moods in which earlier clicks and saves left him. He clicks an item
-// where the clicks of its topic pleased him and the saves of its style did; he saves it where the clicks of its style and the saves of its topic did; and what draws one task repels the other.
+// whose topic pleased him, whatever its style, and saves one whose style did, whatever its topic; and what draws one task repels the other.
 // Besides, a mode decides which of three traits of the moment counts, and it is another one for each task. Both tasks read the same behaviours with the same attributes, so a
 // representation that has to serve both mixes what each must tell apart. Tasks is not safe for concurrent use.
 type Tasks struct {
@@ -79,7 +79,7 @@ func NewTasks(c TasksConfig) (*Tasks, error) {
 		c.Pull = 2.5
 	}
 	if c.Clash == 0 {
-		c.Clash = 0.5
+		c.Clash = 0.25
 	}
 	rng := rand.New(rand.NewPCG(c.Seed, 0x74_61_73_6b_73))
 	w := &Tasks{cfg: c, rng: rng, now: 1_767_571_200_000}
@@ -127,7 +127,7 @@ func (w *Tasks) probabilities(r *TaskRow) [2]float64 {
 	topic := func(m memory) bool { return m.topic == r.Topic }
 	style := func(m memory) bool { return m.style == r.Style }
 	clicks, saves := w.past[0][r.User], w.past[1][r.User]
-	draws := [2]float64{felt(clicks, topic) + felt(saves, style), felt(clicks, style) + felt(saves, topic)}
+	draws := [2]float64{felt(clicks, topic) + felt(saves, topic), felt(clicks, style) + felt(saves, style)}
 	var p [2]float64
 	for task := range p {
 		trait := (r.Mode + task) % Traits

@@ -51,10 +51,10 @@ func TestTasksFollowFromEarlierRows(t *testing.T) {
 			}
 		}
 		mean := func(k, what int) float64 { return felt[k][what].sum / math.Max(1, felt[k][what].n) }
-		draws := [2]float64{mean(0, 0) + mean(1, 1), mean(0, 1) + mean(1, 0)}
+		draws := [2]float64{mean(0, 0) + mean(1, 0), mean(0, 1) + mean(1, 1)}
 		for task := range draws {
 			trait := (r.Mode + task) % 3
-			want := -0.8 + w.appeal[r.Item] + 2.5*draws[task] - 1.25*draws[1-task] + w.effect[trait][r.Traits[trait]]
+			want := -0.8 + w.appeal[r.Item] + 2.5*draws[task] - 0.625*draws[1-task] + w.effect[trait][r.Traits[trait]]
 			if got := logit(r.Probability[task]); math.Abs(got-want) > 1e-6 {
 				t.Fatalf("row %d, task %d: logit %g, want %g", at, task, got, want)
 			}

@@ -32,7 +32,7 @@ type Recipe struct {
 // Source is a raw file or several of one form.
 type Source struct {
 	Line    int               `yaml:"-"`
-	Files   []string          `yaml:"file"`    // under the data folder; globs too
+	Files   []string          `yaml:"file"`    // under the data folder, or with .gz or .zst where only that is there; globs too
 	Format  string            `yaml:"format"`  // table (default; CSV, Parquet or Arrow by the file's name), sequences (a user and items a line) or json ({key: value or list})
 	CSV     features.Dialect  `yaml:"csv"`     // as in a schema; in sequences, delimiter parts the items
 	Columns []string          `yaml:"columns"` // the columns to read, default all; in sequences and json the two columns' names

@@ -74,14 +74,14 @@ func (s *sources) load(ctx context.Context, name string) (*table, error) {
 	return t, nil
 }
 
-// files resolves a source's files under the data folder; paths that leave it are refused.
+// files resolves a source's files under the data folder, each as it is or compressed; paths that leave it are refused.
 func (s *sources) files(src *Source) ([]string, error) {
 	var paths []string
 	for _, f := range src.Files {
 		if !filepath.IsLocal(filepath.FromSlash(f)) {
 			return nil, at(src.Line, "file %q is not under the data folder", f)
 		}
-		paths = append(paths, filepath.Join(s.dir, filepath.FromSlash(f)))
+		paths = append(paths, packed(filepath.Join(s.dir, filepath.FromSlash(f))))
 	}
 	return features.Expand(paths)
 }

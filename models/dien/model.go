@@ -34,7 +34,7 @@ func (m *Model) Build(net *nn.Net, s *features.Schema) ([]*graph.Node, error) {
 		if m.AuxLossAlpha > 0 {
 			net.Auxiliary(name+"/next", m.AuxLossAlpha, m.next(net, name+"/next", h, k, r))
 		}
-		x = append(x, m.evolution(net, name, h, q, r))
+		x = append(x, m.evolution(net, name, h, q, r, g.Sequence))
 	}
 	h := net.MLP("dnn", graph.Concat(x...), nn.MLPSpec{
 		Hidden: m.DNNHiddenUnits, Activation: string(m.DNNActivations), Dropout: m.NetDropout, BatchNorm: m.BatchNorm,
@@ -52,11 +52,13 @@ func (m *Model) next(net *nn.Net, name string, h, k *graph.Node, r *graph.Ragged
 }
 
 // evolution returns the last state of the interests' own recurrence, [B, H], in which those count that the candidate wakes.
-func (m *Model) evolution(net *nn.Net, name string, h, q *graph.Node, r *graph.Ragged) *graph.Node {
+func (m *Model) evolution(net *nn.Net, name string, h, q *graph.Node, r *graph.Ragged, sequence []string) *graph.Node {
 	if m.kind == graph.PlainGRU {
 		return graph.SegmentPool(net.GRU(name+"/evolution", h, r, h.Cols), r, graph.PoolLast)
 	}
-	return net.AttentionGRU(name+"/evolution", h, m.attention(net, name+"/attention", h, q, r), r, h.Cols, m.kind)
+	weights := m.attention(net, name+"/attention", h, q, r)
+	net.ExplainAs(nn.BehaviourWeights, name+"/attention/weights", weights, sequence)
+	return net.AttentionGRU(name+"/evolution", h, weights, r, h.Cols, m.kind)
 }
 
 // attention returns a weight for each behaviour, [T, 1].

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/millrace/millrace/core/kernel"
+	"github.com/millrace/millrace/core/nn"
 	"github.com/millrace/millrace/features"
 	"github.com/millrace/millrace/models"
 	_ "github.com/millrace/millrace/models/dien"
@@ -442,6 +443,39 @@ func TestCandidatesOfOneUser(t *testing.T) {
 				alone = append(alone, f.Logits()...)
 			}
 			modeltest.Near(t, together, alone)
+		}
+	}
+}
+
+// TestExplanation: the weights of a row's behaviours are told, and with softmax they sum to 1.
+func TestExplanation(t *testing.T) {
+	f := modeltest.NewFixture(t, schema, small)
+	w, err := f.Program.NewWeights("v", f.Dense)
+	if err != nil {
+		t.Fatal(err)
+	}
+	e, err := f.Program.NewExplainer()
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, found, err := e.Explain(f.Batch, w, models.TableRows(f.Tables), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(found) != 1 || found[0].Kind != nn.BehaviourWeights || !slices.Equal(found[0].Fields, []string{"hist"}) {
+		t.Fatalf("explanations %+v", found)
+	}
+	offsets := f.Batch.Columns[2].Offsets
+	if found[0].Rows != int(offsets[f.Batch.Rows]) {
+		t.Fatalf("%d weights for %d behaviours", found[0].Rows, offsets[f.Batch.Rows])
+	}
+	for r := range f.Batch.Rows {
+		sum := 0.
+		for _, v := range found[0].Values[offsets[r]:offsets[r+1]] {
+			sum += float64(v)
+		}
+		if offsets[r+1] > offsets[r] && math.Abs(sum-1) > 1e-5 {
+			t.Errorf("row %d: the weights sum to %g", r, sum)
 		}
 	}
 }

@@ -168,9 +168,10 @@ func (o chooseOp) runner(e *env) runner {
 func choose[T kernel.Float](s, to *segments) runner {
 	var x, scores, y, which, space []T
 	var cols int
+	var scored bool
 	part := func(lo, hi int) {
 		offsets, chosen := s.once(), to.once()
-		if scores != nil {
+		if scored {
 			offsets, chosen = s.offsets(), to.offsets()
 		}
 		for b := lo; b < hi; b++ {
@@ -185,7 +186,7 @@ func choose[T kernel.Float](s, to *segments) runner {
 				}
 				at++
 			}
-			if scores == nil {
+			if !scored {
 				for t := end - n; t < end; t++ {
 					put(t)
 				}
@@ -212,7 +213,7 @@ func choose[T kernel.Float](s, to *segments) runner {
 	return func(in, out []*Tensor) {
 		x, y, which, scores, cols = data[T](in[0]), dataOrNil[T](out[0]), dataOrNil[T](out[1]), nil, in[0].Cols
 		n := len(s.once()) - 1
-		if len(in) > 1 {
+		if scored = len(in) > 1; scored {
 			scores = data[T](in[1])
 			space = resized(space, len(scores))
 			n = len(s.offsets()) - 1

@@ -27,7 +27,7 @@ func chosen(t *testing.T, offsets []int32, x, scores []float64, most int, shared
 	if sn != nil {
 		p.Bind(sn, &Tensor{Rows: len(scores), Cols: 1, F64: scores})
 	}
-	if shared > 0 {
+	if shared > 0 { // len(x) rows, once
 		p.BindShared(r, shared, len(x))
 	}
 	run(t, p)
@@ -102,6 +102,10 @@ func TestChooseOfSharedRows(t *testing.T) {
 	got, lengths = chosen(t, nil, x, nil, 2, 3)
 	if !slices.Equal(got, []float64{2, 3}) || !slices.Equal(lengths, []float64{2, 2, 2}) {
 		t.Errorf("newest %v of lengths %v", got, lengths)
+	}
+	got, lengths = chosen(t, nil, []float64{}, []float64{}, 2, 3) // candidates of a user without a history
+	if len(got) != 0 || !slices.Equal(lengths, []float64{0, 0, 0}) {
+		t.Errorf("nothing of nothing: %v of lengths %v", got, lengths)
 	}
 	// The search's scores over shared rows are those over their copies.
 	f := func(make func(q, k *Node, r *Ragged) *Node) {

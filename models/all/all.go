@@ -18,6 +18,7 @@ import (
 	_ "github.com/millrace/millrace/models/lr"        // LR
 	_ "github.com/millrace/millrace/models/masknet"   // MaskNet
 	_ "github.com/millrace/millrace/models/multitask" // SharedBottom, MMoE, PLE, ESMM, AITM
+	_ "github.com/millrace/millrace/models/sim"       // SIM
 	_ "github.com/millrace/millrace/models/twotower"  // two towers
 	_ "github.com/millrace/millrace/models/widedeep"  // Wide&Deep
 	_ "github.com/millrace/millrace/models/xdeepfm"   // xDeepFM

@@ -19,7 +19,7 @@ var batchDim = onnx.Dim{Name: "batch"}
 type onnxExport struct {
 	of      *Checkpoint
 	outside bool
-	needed  map[*graph.Node]bool // what the scores are computed from, and of it
+	needed  map[*graph.Node][]bool // the columns that the outputs are computed from, and of them
 	lookups []*nn.Lookup
 	dense   []*nn.Dense
 	codes   []*nn.Code
@@ -43,7 +43,7 @@ type exportedTable struct {
 	keys string // the table whose keys it has: the first of its vocabulary with the same ids
 }
 
-func newONNXExport(c *Checkpoint, net *nn.Net, o ONNXOptions, needed map[*graph.Node]bool) *onnxExport {
+func newONNXExport(c *Checkpoint, net *nn.Net, o ONNXOptions, needed map[*graph.Node][]bool) *onnxExport {
 	name := o.Name
 	if name == "" {
 		name = c.Spec.Name
@@ -55,17 +55,17 @@ func newONNXExport(c *Checkpoint, net *nn.Net, o ONNXOptions, needed map[*graph.
 	}
 	e.x = graph.NewONNX(e.g)
 	for _, l := range net.Lookups {
-		if needed[l.Node] {
+		if e.reads(l.Node, l.Col, l.Col+l.Dim) {
 			e.lookups = append(e.lookups, l)
 		}
 	}
 	for _, d := range net.Dense {
-		if needed[d.Node] {
+		if needed[d.Node] != nil {
 			e.dense = append(e.dense, d)
 		}
 	}
 	for _, c := range net.Codes {
-		if needed[c.Node] {
+		if needed[c.Node] != nil {
 			e.codes = append(e.codes, c)
 		}
 	}
@@ -144,28 +144,40 @@ func (e *onnxExport) bindInputs() error {
 		}
 	}
 	for _, node := range order {
-		list, col := parts[node], 0
+		list, at := parts[node], 0
 		slices.SortFunc(list, func(a, b *nn.Lookup) int { return a.Col - b.Col })
-		var values []onnx.Value
-		for _, l := range list {
-			if l.Col != col {
-				return fmt.Errorf("an input's columns from %d to %d are looked up nowhere", col, l.Col)
+		var columns []graph.Columns
+		unread := func(to int) error {
+			if e.reads(node, at, to) {
+				return fmt.Errorf("columns %d to %d of an input are looked up nowhere", at, to)
 			}
-			col += l.Dim
-			values = append(values, e.lookup(l))
+			if to > at {
+				columns = append(columns, graph.Columns{Cols: to - at})
+			}
+			return nil
 		}
-		if col != node.Cols {
-			return fmt.Errorf("an input's columns from %d to %d are looked up nowhere", col, node.Cols)
+		for _, l := range list {
+			if err := unread(l.Col); err != nil {
+				return err
+			}
+			columns = append(columns, graph.Columns{Value: e.lookup(l), Cols: l.Dim})
+			at = l.Col + l.Dim
 		}
-		e.x.Bind(node, e.beside(values))
+		if err := unread(node.Cols); err != nil {
+			return err
+		}
+		e.x.BindColumns(node, columns)
 	}
 	for _, d := range e.dense {
-		var columns []onnx.Value
-		for _, f := range d.Fields {
-			n := e.numbers[f]
-			columns = append(columns, n[0], n[1])
+		var columns []graph.Columns
+		for i, f := range d.Fields {
+			n := [2]onnx.Value{}
+			if e.reads(d.Node, 2*i, 2*i+2) {
+				n = e.numbers[f]
+			}
+			columns = append(columns, graph.Columns{Value: n[0], Cols: 1}, graph.Columns{Value: n[1], Cols: 1})
 		}
-		e.x.Bind(d.Node, e.beside(columns))
+		e.x.BindColumns(d.Node, columns)
 	}
 	for _, c := range e.codes {
 		if c.Ragged != nil {
@@ -176,12 +188,10 @@ func (e *onnxExport) bindInputs() error {
 	return nil
 }
 
-// beside joins matrices side by side.
-func (e *onnxExport) beside(values []onnx.Value) onnx.Value {
-	if len(values) == 1 {
-		return values[0]
-	}
-	return e.g.OpWith("Concat", []onnx.Attribute{onnx.Int("axis", 1)}, values...)
+// reads tells whether the outputs are computed from any of the columns [from, to) of an input.
+func (e *onnxExport) reads(n *graph.Node, from, to int) bool {
+	columns := e.needed[n]
+	return columns != nil && slices.Contains(columns[from:to], true)
 }
 
 // fieldInputs adds what the model reads of a field.
@@ -192,7 +202,10 @@ func (e *onnxExport) fieldInputs(f *features.Field) {
 			lookups = append(lookups, l)
 		}
 	}
-	dense := slices.ContainsFunc(e.dense, func(d *nn.Dense) bool { return slices.Contains(d.Fields, f.Name) })
+	dense := slices.ContainsFunc(e.dense, func(d *nn.Dense) bool {
+		i := slices.Index(d.Fields, f.Name)
+		return i >= 0 && e.reads(d.Node, 2*i, 2*i+2)
+	})
 	coded := slices.ContainsFunc(e.codes, func(c *nn.Code) bool { return c.Field == f.Name })
 	dims, lengths := []onnx.Dim{batchDim}, ""
 	if f.Ragged() && (len(lookups) > 0 || coded) {

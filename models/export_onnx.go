@@ -2,8 +2,10 @@ package models
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"strings"
 
 	"gopkg.in/yaml.v3"
 
@@ -17,6 +19,8 @@ type ONNXOptions struct {
 	Name string // of the model
 	// Outside leaves the embedding tables out: the model's inputs are their rows instead of ids.
 	Outside bool
+	// Vector exports one of Program.VectorNames in place of the scores, with what that needs alone: an item's tower without the user's.
+	Vector string
 	// Progress, where it is not nil, hears now and then how many bytes of how many are written.
 	Progress func(written, total int64)
 }
@@ -80,20 +84,28 @@ func (c *Checkpoint) exportONNX(w io.Writer, o ONNXOptions) (*Exported, error) {
 	if err != nil {
 		return nil, err
 	}
-	e := newONNXExport(c, net, o, graph.Leaves(a.logits...))
+	outputs := a.logits
+	if o.Vector != "" {
+		v, err := c.Program.vector(net, o.Vector)
+		if err != nil {
+			return nil, err
+		}
+		outputs = []*graph.Node{v}
+	}
+	e := newONNXExport(c, net, o, graph.Leaves(outputs...))
 	for i, p := range net.Params {
 		value := c.Weights.values[i]
 		switch {
 		case p.Buffer:
 			copy(p.Value.F32, value.F32)
-		case e.needed[p.Node]:
+		case e.needed[p.Node] != nil:
 			e.x.Bind(p.Node, e.g.Tensor(p.Name, onnx.Float32, floats(value.F32), int64(value.Rows), int64(value.Cols)))
 		}
 	}
 	if err := e.bindInputs(); err != nil {
 		return nil, err
 	}
-	logits, err := e.x.Write(a.logits...)
+	values, err := e.x.Write(outputs...)
 	if err != nil {
 		return nil, err
 	}
@@ -101,13 +113,11 @@ func (c *Checkpoint) exportONNX(w io.Writer, o ONNXOptions) (*Exported, error) {
 	if !o.Outside {
 		done.Tables = c.exportedTables(func(name string) bool { return e.tables[name] != nil })
 	}
-	for i, l := range c.Schema.Labels {
-		name := "score"
-		if len(c.Schema.Labels) > 1 {
-			name += "_" + l.Name
-		}
-		p := e.g.Op("Reshape", e.g.Op("Sigmoid", logits[i]), e.g.Ints(-1))
-		done.Outputs = append(done.Outputs, e.g.Output(name, "the probability of "+l.Name, p, onnx.Float32, batchDim))
+	if o.Vector != "" {
+		doc := "the vector " + o.Vector
+		done.Outputs = []string{e.g.Output("vector", doc, values[0], onnx.Float32, batchDim, onnx.Dim{Size: int64(outputs[0].Cols)})}
+	} else {
+		done.Outputs = e.scores(values)
 	}
 	m := &onnx.Model{Graph: e.g, Producer: "millrace", Doc: e.describe()}
 	if m.Metadata, err = c.metadata(done); err != nil {
@@ -117,6 +127,34 @@ func (c *Checkpoint) exportONNX(w io.Writer, o ONNXOptions) (*Exported, error) {
 	err = m.Encode(out, out.start)
 	done.Bytes = out.written
 	return done, err
+}
+
+// scores makes outputs of the logits.
+func (e *onnxExport) scores(logits []onnx.Value) []string {
+	var names []string
+	labels := e.of.Schema.Labels
+	for i, l := range labels {
+		name := "score"
+		if len(labels) > 1 {
+			name += "_" + l.Name
+		}
+		p := e.g.Op("Reshape", e.g.Op("Sigmoid", logits[i]), e.g.Ints(-1))
+		names = append(names, e.g.Output(name, "the probability of "+l.Name, p, onnx.Float32, batchDim))
+	}
+	return names
+}
+
+// vector finds one of the model's vectors.
+func (p *Program) vector(net *nn.Net, name string) (*graph.Node, error) {
+	for _, v := range net.Vectors {
+		if v.Name == name {
+			return v.Node, nil
+		}
+	}
+	if len(p.vectors) == 0 {
+		return nil, errors.New("it has no vectors of users and items")
+	}
+	return nil, fmt.Errorf("it has no vector %q, only %s", name, strings.Join(p.vectors, ", "))
 }
 
 // metadata is what is said of an exported model.

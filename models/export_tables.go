@@ -2,7 +2,6 @@ package models
 
 import (
 	"bufio"
-	"cmp"
 	"fmt"
 	"slices"
 
@@ -30,17 +29,18 @@ func (e *onnxExport) addTables() error {
 			return fmt.Errorf("there is no table %s", spec.Name)
 		}
 		s := sortTable(t)
-		k := slices.IndexFunc(all, func(k *keys) bool { return k.vocabulary == spec.Vocabulary && k.sorted.sameIDs(s) })
+		k := slices.IndexFunc(all, func(k *keys) bool { return k.vocabulary == spec.Vocabulary && slices.Equal(k.sorted.ids, s.ids) })
 		if k < 0 {
 			k = len(all)
 			all = append(all, &keys{table: spec.Name, vocabulary: spec.Vocabulary, sorted: s})
 		}
+		s.ids = all[k].sorted.ids
 		for _, l := range e.lookups {
 			if l.Table == spec.Name && l.Fixed == 0 && !slices.Contains(all[k].fields, l.Field) {
 				all[k].fields = append(all[k].fields, l.Field)
 			}
 		}
-		rows := e.g.Tensor(spec.Name, onnx.Float32, &onnx.Data{Size: int64(s.len()) * int64(spec.Dim) * 4, Write: s.writeRows}, int64(s.len()), int64(spec.Dim))
+		rows := e.g.Tensor(spec.Name, onnx.Float32, &onnx.Data{Size: int64(len(s.ids)) * int64(spec.Dim) * 4, Write: s.writeRows}, int64(len(s.ids)), int64(spec.Dim))
 		e.tables[spec.Name] = &exportedTable{rows: rows, keys: all[k].table}
 	}
 	for _, k := range all {
@@ -63,8 +63,8 @@ func (e *onnxExport) search(keys string, s *sortedTable, fields []string) {
 	g.Scope(keys)
 	defer g.Scope("")
 	rows := g.OpIn(onnx.ML, "LabelEncoder", []onnx.Attribute{
-		onnx.IntsAt("keys_int64s", s.len(), func(i int) int64 { return int64(s.id(i)) }),
-		onnx.IntsAt("values_int64s", s.len(), func(i int) int64 { return int64(i) }),
+		onnx.IntsAt("keys_int64s", len(s.ids), func(i int) int64 { return int64(s.ids[i]) }),
+		onnx.IntsAt("values_int64s", len(s.ids), func(i int) int64 { return int64(i) }),
 		onnx.Int("default_int64", 0),
 	}, ids)
 	if len(fields) == 1 {
@@ -88,34 +88,19 @@ func floats(values []float32) *onnx.Data {
 
 // sortedTable is a table's rows in the order of their ids: the unknown row, of id 0, first.
 type sortedTable struct {
-	t     *table.Table
-	slots []uint32
+	t   *table.Table
+	ids []uint64
 }
 
 func sortTable(t *table.Table) *sortedTable {
-	s := &sortedTable{t: t, slots: make([]uint32, 0, t.Rows())}
+	s := &sortedTable{t, make([]uint64, 0, t.Rows())}
 	for slot := range uint32(t.Len()) {
-		if slot == 0 || t.ID(slot) != table.UnknownID {
-			s.slots = append(s.slots, slot)
+		if id := t.ID(slot); slot == 0 || id != table.UnknownID {
+			s.ids = append(s.ids, id)
 		}
 	}
-	slices.SortFunc(s.slots, func(a, b uint32) int { return cmp.Compare(t.ID(a), t.ID(b)) })
+	slices.Sort(s.ids)
 	return s
-}
-
-func (s *sortedTable) len() int        { return len(s.slots) }
-func (s *sortedTable) id(i int) uint64 { return s.t.ID(s.slots[i]) }
-
-func (s *sortedTable) sameIDs(o *sortedTable) bool {
-	if len(s.slots) != len(o.slots) {
-		return false
-	}
-	for i := range s.slots {
-		if s.id(i) != o.id(i) {
-			return false
-		}
-	}
-	return true
 }
 
 // writeRows writes every row; one that is not finite is an error.
@@ -128,19 +113,27 @@ func (s *sortedTable) writeRows(w *bufio.Writer) error {
 
 // each visits the rows in order; one that is not finite is an error.
 func (s *sortedTable) each(visit func(row []float32) error) error {
-	for _, slot := range s.slots {
-		row := s.t.Row(slot)
-		for _, x := range row {
-			if x-x != 0 {
-				return fmt.Errorf("table %s: the row of id %d has a value %g", s.t.Name(), s.t.ID(slot), x)
+	slots := make([]uint32, sortedRows)
+	for lo := 0; lo < len(s.ids); lo += sortedRows {
+		ids := s.ids[lo:min(lo+sortedRows, len(s.ids))]
+		s.t.Resolve(slots[:len(ids)], ids)
+		for i, slot := range slots[:len(ids)] {
+			row := s.t.Row(slot)
+			for _, x := range row {
+				if x-x != 0 {
+					return fmt.Errorf("table %s: the row of id %d has a value %g", s.t.Name(), ids[i], x)
+				}
 			}
-		}
-		if err := visit(row); err != nil {
-			return err
+			if err := visit(row); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
 }
+
+// sortedRows is how many rows are looked up at a time.
+const sortedRows = 1024
 
 // exportedTables lists the checkpoint's tables that are in an export.
 func (c *Checkpoint) exportedTables(in func(name string) bool) []ExportedTable {

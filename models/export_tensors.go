@@ -66,7 +66,7 @@ func (c *Checkpoint) exportTensors(w io.Writer, o TensorsOptions) (*Exported, er
 
 // streams are a table's tensors.
 func (s *sortedTable) streams(rows table.Encoding) ([]snapshot.Stream, error) {
-	name, n, dim := s.t.Name(), s.len(), s.t.Dim()
+	name, n, dim := s.t.Name(), len(s.ids), s.t.Dim()
 	out := []snapshot.Stream{
 		{Name: name + keysSuffix, DType: "U64", Shape: []int{n}, Write: s.writeKeys},
 		{Name: name + rowsSuffix, DType: "F32", Shape: []int{n, dim}, Write: s.writeRows},
@@ -86,8 +86,8 @@ func (s *sortedTable) streams(rows table.Encoding) ([]snapshot.Stream, error) {
 
 func (s *sortedTable) writeKeys(w *bufio.Writer) error {
 	var b [8]byte
-	for i := range s.len() {
-		binary.LittleEndian.PutUint64(b[:], s.id(i))
+	for _, id := range s.ids {
+		binary.LittleEndian.PutUint64(b[:], id)
 		if _, err := w.Write(b[:]); err != nil {
 			return err
 		}

@@ -261,8 +261,8 @@ func withoutHistories(b *features.Batch) {
 	}
 }
 
-// feeds are the tensors that an exported model's inputs want for a batch, and under expected/ what the scorer gives.
-func feeds(t testing.TB, c *models.Checkpoint, e *models.Exported, b *features.Batch, numbers map[string][]float64) []snapshot.Tensor {
+// inputsOf are the tensors that an exported model's inputs want for a batch.
+func inputsOf(t testing.TB, c *models.Checkpoint, e *models.Exported, b *features.Batch, numbers map[string][]float64) []snapshot.Tensor {
 	t.Helper()
 	var out []snapshot.Tensor
 	for _, in := range e.Inputs {
@@ -293,6 +293,13 @@ func feeds(t testing.TB, c *models.Checkpoint, e *models.Exported, b *features.B
 			t.Fatalf("input %s has the role %q", in.Name, in.Role)
 		}
 	}
+	return out
+}
+
+// feeds are inputsOf and, under expected/, what the scorer gives.
+func feeds(t testing.TB, c *models.Checkpoint, e *models.Exported, b *features.Batch, numbers map[string][]float64) []snapshot.Tensor {
+	t.Helper()
+	out := inputsOf(t, c, e, b, numbers)
 	s, err := c.Program.NewScorer()
 	if err != nil {
 		t.Fatal(err)
@@ -366,6 +373,45 @@ func TestExportedModelsScoreAlike(t *testing.T) {
 		}
 	}
 	o.Check(t, 1e-5)
+}
+
+// TestExportedVectors: a tower alone gives the model's vectors, and wants its own fields only.
+func TestExportedVectors(t *testing.T) {
+	o := testkit.NewONNXCases(t)
+	c := checkpoint(t, oneLabel, "model: twotower")
+	names := c.Program.VectorNames()
+	if len(names) != 2 {
+		t.Fatalf("vectors %v", names)
+	}
+	b, numbers := exportBatch(c, 9, 4)
+	inputs := map[string]bool{}
+	for _, name := range names {
+		var file bytes.Buffer
+		e, err := c.ExportONNX(&file, models.ONNXOptions{Vector: name})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, in := range e.Inputs {
+			if inputs[in.Name] {
+				t.Errorf("both towers want %s", in.Name)
+			}
+			inputs[in.Name] = true
+		}
+		v, err := c.Program.NewVectors(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want, err := v.Append(nil, b, c.Weights, models.TableRows(c.Tables))
+		if err != nil {
+			t.Fatal(err)
+		}
+		rows := append(inputsOf(t, c, e, b, numbers), snapshot.NewTensor("expected/vector", want, b.Rows, v.Dim()))
+		addRows(t, o, name, o.Model(t, file.Bytes()), rows)
+	}
+	o.Check(t, 1e-5)
+	if _, err := c.ExportONNX(io.Discard, models.ONNXOptions{Vector: "query"}); err == nil || !strings.Contains(err.Error(), `no vector "query", only`) {
+		t.Errorf("got %v", err)
+	}
 }
 
 // TestRealRowsScoreAlike does it with rows of real data after some steps of training: categories, numbers and buckets, histories.

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -18,8 +19,8 @@ import (
 )
 
 type exportFlags struct {
-	checkpoint, format, out, tables, rows string
-	json                                  bool
+	checkpoint, format, out, tables, rows, vector string
+	json                                          bool
 }
 
 func exportCommand() *cobra.Command {
@@ -32,13 +33,14 @@ func exportCommand() *cobra.Command {
 --format onnx writes the model as it scores: one graph of standard operators (opset 18) that ONNX Runtime 1.14 and later run, for any number of rows and any
 lengths of histories. Its inputs are hashed ids, lists end to end with their lengths, and numbers as they stand in the data; its outputs the probability of
 each label. The embedding tables are inside. Where they do not fit into the 2 GiB that ONNX allows, or live elsewhere, --tables outside makes their rows the
-inputs in place of the ids.
+inputs in place of the ids. --vector writes one tower of a model of two, for an index of items.
 
 --format safetensors writes the dense weights, and each table as NAME.keys (the ids, rising) and NAME.rows; the first row is that of unknown ids.
 
 docs/export.md shows how to read both from Python.`,
 		Example: `  millrace export --checkpoint run --format onnx --out model.onnx
   millrace export --checkpoint run --format onnx --tables outside --out model.onnx
+  millrace export --checkpoint run --format onnx --vector item --out item.onnx
   millrace export --checkpoint run --format safetensors --rows float16 --out model.safetensors --json`,
 		Args: cobra.NoArgs,
 	}
@@ -47,6 +49,7 @@ docs/export.md shows how to read both from Python.`,
 	flags.StringVar(&f.format, "format", "", "onnx or safetensors")
 	flags.StringVar(&f.out, "out", "", "the file to write")
 	flags.StringVar(&f.tables, "tables", "inside", "of onnx: embedding tables inside the model, or outside, their rows being inputs")
+	flags.StringVar(&f.vector, "vector", "", "of onnx: one of the model's vectors in place of its scores, such as the item of twotower")
 	flags.StringVar(&f.rows, "rows", string(table.Float32), "of safetensors: the tables' rows as float32, float16 or int8")
 	flags.BoolVar(&f.json, "json", false, "print what was written as one JSON object on the last line")
 	for _, name := range []string{"checkpoint", "format", "out"} {
@@ -69,8 +72,10 @@ func (f *exportFlags) check(given func(string) bool) error {
 			return errors.New("--rows is of --format safetensors: ONNX has rows of float32")
 		}
 	case "safetensors":
-		if given("tables") {
-			return errors.New("--tables is of --format onnx: safetensors files have the tables")
+		for _, name := range []string{"tables", "vector"} {
+			if given(name) {
+				return fmt.Errorf("--%s is of --format onnx: safetensors files have the weights and tables", name)
+			}
 		}
 	default:
 		return fmt.Errorf("--format is %q, want onnx or safetensors", f.format)
@@ -110,12 +115,15 @@ func (f *exportFlags) run(ctx context.Context, stdout, stderr io.Writer) error {
 	if err != nil {
 		return wrong(err)
 	}
+	if names := cp.Program.VectorNames(); f.vector != "" && !slices.Contains(names, f.vector) {
+		return wrong(fmt.Errorf("--vector is %q; model %s has these vectors: %v", f.vector, cp.Spec.Name, names))
+	}
 	x := newWatcher(stderr, time.Now)
 	defer x.close()
 	var done *models.Exported
 	err = writeAside(ctx, f.out, func(w io.Writer) (err error) {
 		if f.format == "onnx" {
-			done, err = cp.ExportONNX(w, models.ONNXOptions{Name: cp.Spec.Name, Outside: f.tables == "outside", Progress: x.written})
+			done, err = cp.ExportONNX(w, models.ONNXOptions{Name: cp.Spec.Name, Outside: f.tables == "outside", Vector: f.vector, Progress: x.written})
 		} else {
 			done, err = cp.ExportTensors(w, models.TensorsOptions{Rows: table.Encoding(f.rows), Progress: x.written})
 		}

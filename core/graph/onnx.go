@@ -13,18 +13,18 @@ import (
 // ONNX writes values of graphs as nodes of standard ONNX operators, whose batch and ragged rows are free. What is written is what a plan of Compile computes:
 // running statistics, no dropout. Inputs, parameters and lengths of segments are bound before what is computed from them is written.
 type ONNX struct {
-	to      *onnx.Graph
-	values  map[*gorgonia.Node]onnx.Value
-	lengths map[*Ragged]onnx.Value
-	ragged  map[*Ragged]*onnxSegments
-	zeroRow map[int]onnx.Value
+	to        *onnx.Graph
+	values    map[*gorgonia.Node]onnx.Value
+	columnsOf map[*gorgonia.Node][]Columns // of values that are not yet one
+	lengths   map[*Ragged]onnx.Value
+	ragged    map[*Ragged]*onnxSegments
 }
 
 // NewONNX returns a writer to a graph of the format.
 func NewONNX(to *onnx.Graph) *ONNX {
 	return &ONNX{
-		to: to, values: map[*gorgonia.Node]onnx.Value{}, lengths: map[*Ragged]onnx.Value{}, ragged: map[*Ragged]*onnxSegments{},
-		zeroRow: map[int]onnx.Value{},
+		to: to, values: map[*gorgonia.Node]onnx.Value{}, columnsOf: map[*gorgonia.Node][]Columns{},
+		lengths: map[*Ragged]onnx.Value{}, ragged: map[*Ragged]*onnxSegments{},
 	}
 }
 
@@ -45,19 +45,6 @@ type onnxInput struct {
 	rows, cols int
 }
 
-// Leaves are the inputs and parameters that outputs are computed from.
-func Leaves(outputs ...*Node) map[*Node]bool {
-	leaves := map[*Node]bool{}
-	for _, n := range outputs {
-		for expr := range reachable(n.g.expr, gorgonia.Nodes{n.expr}) {
-			if l := n.g.leaves[expr]; l != nil {
-				leaves[l] = true
-			}
-		}
-	}
-	return leaves
-}
-
 // Write adds the nodes that compute the outputs, and returns the outputs' values.
 func (x *ONNX) Write(outputs ...*Node) (values []onnx.Value, err error) {
 	defer recoverError(&err)
@@ -75,41 +62,53 @@ func (x *ONNX) Write(outputs ...*Node) (values []onnx.Value, err error) {
 	g := outputs[0].g
 	needed := reachable(g.expr, wanted)
 	for _, n := range g.expr.AllNodes() {
-		if !needed[n] || x.values[n] != "" {
+		if !needed[n] || x.parts(n) != nil {
 			continue
 		}
 		if l := g.leaves[n]; l != nil {
 			return nil, fmt.Errorf("write ONNX: nothing is bound to %q", l.name)
 		}
-		if x.values[n], err = x.use(g, n); err != nil {
+		if err := x.use(n, children(g.expr, n)); err != nil {
 			return nil, fmt.Errorf("write ONNX: %w", err)
 		}
 	}
 	for _, n := range outputs {
-		values = append(values, x.values[n.expr])
+		values = append(values, x.value(n.expr))
 	}
 	return values, nil
 }
 
-func (x *ONNX) use(g *Graph, n *gorgonia.Node) (onnx.Value, error) {
+// use writes the operation that makes n.
+func (x *ONNX) use(n *gorgonia.Node, inputs gorgonia.Nodes) error {
 	o := n.Op().(*output)
+	switch op := o.op.(type) { // columns are joined only where they are read as one
+	case concatOp:
+		for _, c := range inputs {
+			x.columnsOf[n] = append(x.columnsOf[n], x.parts(c)...)
+		}
+		return nil
+	case sliceOp:
+		x.columnsOf[n] = x.selected(x.parts(inputs[0]), op.from, op.from+op.cols)
+		return nil
+	}
 	form, ok := o.op.(onnxForm)
 	if !ok {
-		return "", fmt.Errorf("operation %q has no ONNX form", o.op)
+		return fmt.Errorf("operation %q has no ONNX form", o.op)
 	}
 	if o.index > 0 {
-		return "", fmt.Errorf("output %d of operation %q has no ONNX form", o.index, o.op)
+		return fmt.Errorf("output %d of operation %q has no ONNX form", o.index, o.op)
 	}
+	x.to.Scope(strings.NewReplacer(" ", "_", "/", "_").Replace(o.op.String()))
 	var in []onnxInput
-	for _, c := range children(g.expr, n) {
-		v := onnxInput{Value: x.values[c], rows: 1, cols: 1}
+	for _, c := range inputs {
+		v := onnxInput{Value: x.value(c), rows: 1, cols: colsOf(c)}
 		if !c.IsScalar() {
-			v.rows, v.cols = c.Shape()[0], c.Shape()[1]
+			v.rows = c.Shape()[0]
 		}
 		in = append(in, v)
 	}
-	x.to.Scope(strings.NewReplacer(" ", "_", "/", "_").Replace(o.op.String()))
-	return form.onnx(x, in), nil
+	x.values[n] = form.onnx(x, in)
+	return nil
 }
 
 // The words in which operations are written.

@@ -84,20 +84,7 @@ func (addRowOp) onnx(x *ONNX, in []onnxInput) onnx.Value { return x.add(in[0].Va
 func (rowSumOp) onnx(x *ONNX, in []onnxInput) onnx.Value { return x.sum(in[0].Value, 1, true) }
 
 func (repeatOp) onnx(x *ONNX, in []onnxInput) onnx.Value {
-	rows := x.to.OpWith("Shape", []onnx.Attribute{onnx.Int("start", 0), onnx.Int("end", 1)}, in[1].Value)
-	return x.op("Expand", in[0].Value, x.concat(0, rows, x.to.Ints(int64(in[0].cols))))
-}
-
-func (concatOp) onnx(x *ONNX, in []onnxInput) onnx.Value {
-	var parts []onnx.Value
-	for _, p := range in {
-		parts = append(parts, p.Value)
-	}
-	return x.concat(1, parts...)
-}
-
-func (o sliceOp) onnx(x *ONNX, in []onnxInput) onnx.Value {
-	return x.columns(in[0].Value, o.from, o.from+o.cols)
+	return x.op("Expand", in[0].Value, x.concat(0, x.rowsOf(in[1].Value), x.to.Ints(int64(in[0].cols))))
 }
 
 func (o reshapeOp) onnx(x *ONNX, in []onnxInput) onnx.Value {

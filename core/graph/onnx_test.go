@@ -16,8 +16,9 @@ import (
 	"github.com/millrace/millrace/internal/testkit"
 )
 
-// withoutONNX lists the forward operations without an ONNX form: losses and chance, which nobody scores with. A new operation gets its form in a file onnx_*.go.
-var withoutONNX = []string{"bceOp", "focalOp", "inBatchOp", "meanOp", "rankOp", "shuffleOp"}
+// withoutONNX lists the forward operations without an ONNX form: losses and chance, which nobody scores with, and two that ONNX.use writes. A new operation gets its
+// form in a file onnx_*.go.
+var withoutONNX = []string{"concatOp", "sliceOp", "bceOp", "focalOp", "inBatchOp", "meanOp", "rankOp", "shuffleOp"}
 
 // TestEveryOperationHasAnONNXForm: of its own, not one that an embedded operation lends it.
 func TestEveryOperationHasAnONNXForm(t *testing.T) {
@@ -248,4 +249,54 @@ func (e *exported) run(t *testing.T, out *Node, lengths []int64) []byte {
 		t.Fatal(err)
 	}
 	return b
+}
+
+// TestONNXColumns: a slice reads only the columns it needs, whatever they were joined from, and the others need not be there.
+func TestONNXColumns(t *testing.T) {
+	f := func(want string, build func(x, z, w *Node) *Node) {
+		t.Helper()
+		g := New(Float32)
+		x, z, w := g.Input("x", 6), g.Input("z", 4), g.Param("w", 4, 3)
+		var out *Node
+		if err := Build(func() { out = build(x, z, w) }); err != nil {
+			t.Fatal(err)
+		}
+		leaves := Leaves(out)
+		var got strings.Builder
+		for _, n := range []*Node{x, z, w} {
+			for _, used := range leaves[n] {
+				got.WriteByte("-+"[map[bool]int{true: 1}[used]])
+			}
+			got.WriteByte(' ')
+		}
+		if strings.TrimSpace(got.String()) != strings.TrimSpace(want) {
+			t.Errorf("columns %s, want %s", got.String(), want)
+		}
+		to := onnx.NewGraph("test")
+		writer := NewONNX(to)
+		rows := onnx.Dim{Name: "batch"}
+		for _, n := range []*Node{x, z} {
+			var columns []Columns
+			for c := 0; c < n.Cols; c += 2 {
+				part := Columns{Cols: 2}
+				if used := leaves[n]; used != nil && (used[c] || used[c+1]) {
+					part.Value = to.Input(n.name, "", onnx.Float32, rows, onnx.Dim{Size: 2})
+				}
+				columns = append(columns, part)
+			}
+			writer.BindColumns(n, columns)
+		}
+		writer.Bind(w, to.Floats(make([]float32, 12), 4, 3))
+		if _, err := writer.Write(out); err != nil {
+			t.Error(err)
+		}
+	}
+	f("++++++", func(x, z, w *Node) *Node { return Apply(x, ReLU) })
+	f("--++--", func(x, z, w *Node) *Node { return Apply(Slice(Concat(x, z), 2, 4), ReLU) })
+	f("-----+ +---", func(x, z, w *Node) *Node { return RowSum(Slice(Concat(x, z), 5, 7)) })
+	f(" --++ +++", func(x, z, w *Node) *Node { return Apply(Slice(Concat(x, FieldLinear(z, w, 2)), 9, 12), ReLU) })
+	f("++---- ++-- +++", func(x, z, w *Node) *Node {
+		all := Concat(x, FieldLinear(z, w, 2))
+		return Concat(Slice(all, 6, 9), Slice(all, 0, 2))
+	})
 }

@@ -161,6 +161,8 @@ func TestColumns(t *testing.T) {
 	f("ts", func(i int) any { return 1511544070 + i*977%86400 }, "# - {name: ts} # the time of the row")
 	f("user_id", noise(50), "  - {name: user_id, from: user}")
 	f("propensity_score", func(i int) any { return float64(i*31%77) / 7 }, "# - {name: propensity_score} # the chance")
+	f("action_propensity", func(i int) any { return float64(i*31%77) / 7 }, "a line propensity: {column: action_propensity} weighs rows by it")
+	f("user-item_affinity_0", noise(4), `  - {name: user-item_affinity_0, type: numeric, standardise: true} # a quantity, by its name`)
 	f("movie_id", noise(50), "  - {name: movie_id, from: item}")
 }
 
@@ -176,6 +178,7 @@ func TestLabels(t *testing.T) {
 	f("label", func(i int) any { return i%2*2 - 1 }, Options{}, `positive: ["1"]`)
 	f("what", func(i int) any { return []string{"pv", "pv", "pv", "cart", "buy"}[i%5] }, Options{Label: "what"}, "positive: [buy, cart]")
 	f("rating", func(i int) any { return []int{1, 2, 3, 4, 4, 5, 5}[i%7] }, Options{Label: "rating"}, "above: 3")
+	f("hours", func(i int) any { return float64(i%101-6) / 10 }, Options{Label: "hours"}, "{name: hours, above: 4.3} # positive above its median")
 	f("what", func(i int) any { return []string{"pv", "cart"}[i%2] }, Options{}, "THE LABEL IS NOT NAMED. Run again with --label COLUMN. Columns of two to five values: what (\"cart\", \"pv\")")
 }
 

@@ -14,7 +14,7 @@ var (
 	timeNames  = []string{"time", "timestamp", "ts", "date", "datetime", "created", "createdat"}
 	rowNames   = []string{"id", "rowid", "row", "index", "rownum", "uuid", "requestid", "impressionid", "clickid", "eventid"}
 	idWords    = []string{"id", "ip", "app", "device", "os", "channel", "zip", "code", "category", "type", "user", "item", "model", "site", "domain", "city", "region", "country", "hour", "weekday", "month", "year", "day"}
-	sizeWords  = []string{"age", "price", "count", "num", "number", "amount", "duration", "score", "hours", "weeks", "wage", "gains", "losses", "dividends", "rate", "ratio", "cost", "length", "size", "cnt", "ms"}
+	sizeWords  = []string{"age", "price", "count", "num", "number", "amount", "duration", "score", "hours", "weeks", "wage", "gains", "losses", "dividends", "rate", "ratio", "cost", "length", "size", "cnt", "ms", "affinity", "votes"}
 )
 
 // plain takes case and punctuation off a name.

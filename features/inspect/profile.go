@@ -4,6 +4,7 @@ import (
 	"math"
 	"math/bits"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/zeebo/xxh3"
@@ -215,6 +216,15 @@ func (p *profile) present() int64 { return p.rows - p.missing }
 func (p *profile) allNumbers() bool  { return p.numbers > 0 && p.numbers == p.present() }
 func (p *profile) allIntegers() bool { return p.integers > 0 && p.integers == p.present() }
 
+// shortest is the number of the fewest digits that reads back as x, so that 4.4 of a file is 4.4 again.
+func shortest(x float32) float64 {
+	v, err := strconv.ParseFloat(strconv.FormatFloat(float64(x), 'g', -1, 32), 64)
+	if err != nil {
+		return float64(x)
+	}
+	return v
+}
+
 // quantile is of the sampled numbers; NaN where there are none.
 func (p *profile) quantile(q float64) float64 {
 	var have []float32
@@ -227,7 +237,7 @@ func (p *profile) quantile(q float64) float64 {
 		return math.NaN()
 	}
 	slices.Sort(have)
-	return float64(have[int(q*float64(len(have)-1))])
+	return shortest(have[int(q*float64(len(have)-1))])
 }
 
 // known lists the values, the commonest first, ties by text.

@@ -158,7 +158,7 @@ func (p *proposal) entry(c *profile) entry {
 	case leak != "":
 		return leave("%s", leak)
 	case hasWord(c.name, []string{"propensity", "propensities"}):
-		return leave("the chance that whoever showed the item gave it: tells the choice, not the item")
+		return leave("the chance that whoever showed the item gave it: tells the choice, not the item; a line propensity: {column: %s} weighs rows by it", scalar(c.name))
 	case c.isTime():
 		return leave("a time besides %s", orNone(p.time))
 	case c.list:

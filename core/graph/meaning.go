@@ -200,7 +200,7 @@ func (t *tracer) output(o *output, in []*traced, cols int) *traced {
 			t.same(x.cols, y.cols)
 		}
 		return &traced{cols: x.cols, parts: partsOf(in)}
-	case scaleOp, activationOp, dropoutOp, rowSoftmaxOp, segmentSoftmaxOp, segmentPoolOp, repeatOp, repeatSegmentsOp:
+	case scaleOp, shiftOp, activationOp, dropoutOp, rowSoftmaxOp, unitRowsOp, segmentSoftmaxOp, segmentPoolOp, repeatOp, repeatSegmentsOp, chooseOp:
 		return &traced{cols: x.cols, parts: x.parts}
 	case concatOp:
 		y := &traced{parts: partsOf(in)}

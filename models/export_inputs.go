@@ -100,10 +100,6 @@ func (e *onnxExport) shareLengths() {
 	}
 }
 
-func (e *onnxExport) field(name string) *features.Field {
-	return &e.of.Schema.Fields[e.of.Schema.Field(name)]
-}
-
 // input adds an input of the model.
 func (e *onnxExport) input(in ExportedInput, doc string, t onnx.Type, dims ...onnx.Dim) onnx.Value {
 	v := e.g.Input(in.Name, doc, t, dims...)

@@ -5,8 +5,8 @@ import (
 	"go/ast"
 	"go/parser"
 	"go/token"
-	"io/fs"
 	"math/rand/v2"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -22,13 +22,19 @@ var withoutONNX = []string{"concatOp", "sliceOp", "bceOp", "focalOp", "inBatchOp
 
 // TestEveryOperationHasAnONNXForm: of its own, not one that an embedded operation lends it.
 func TestEveryOperationHasAnONNXForm(t *testing.T) {
-	files := token.NewFileSet()
-	packages, err := parser.ParseDir(files, ".", func(f fs.FileInfo) bool { return !strings.HasSuffix(f.Name(), "_test.go") }, 0)
+	paths, err := filepath.Glob("*.go")
 	if err != nil {
 		t.Fatal(err)
 	}
 	operations, forms, gradients := map[string]bool{}, map[string]bool{}, map[string]bool{}
-	for _, file := range packages["graph"].Files {
+	for _, path := range paths {
+		if strings.HasSuffix(path, "_test.go") {
+			continue
+		}
+		file, err := parser.ParseFile(token.NewFileSet(), path, nil, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
 		for _, d := range file.Decls {
 			switch d := d.(type) {
 			case *ast.GenDecl:

@@ -119,9 +119,6 @@ func newIncremental(t *models.Trainer, stats *features.Stats, o IncrementalOptio
 	if t.NeedsOccurrences() {
 		return nil, refuse("minibatch_aware_regularizer needs the training rows' ids counted beforehand, which a stream cannot give")
 	}
-	if t.NeedsOccurrences() {
-		return nil, refuse("minibatch_aware_regularizer needs the training rows' ids counted beforehand, which a stream cannot give")
-	}
 	encoder, err := features.NewEncoder(t.Program.Schema(), stats)
 	if err != nil {
 		return nil, err

@@ -87,6 +87,9 @@ func (s *Settings) checkLoss(schema *features.Schema) error {
 	if s.NegativeSampling.Sampled() && s.Loss == InBatchLoss {
 		return fmt.Errorf("negative_sampling: loss %s takes its negatives from the batch, and knows how likely each is by itself", s.Loss)
 	}
+	if s.Position != nil && s.Loss == InBatchLoss {
+		return fmt.Errorf("position_bias: loss %s asks which item comes first, whatever the place where it was shown", s.Loss)
+	}
 	return nil
 }
 
@@ -116,6 +119,14 @@ func (s *Settings) checkLabelWeights(schema *features.Schema) error {
 	return nil
 }
 
+// labelWeight is by how much the loss of a label counts.
+func (s *Settings) labelWeight(label string) float64 {
+	if w, ok := s.LabelWeights[label]; ok {
+		return w
+	}
+	return 1
+}
+
 // addLoss adds the inputs of labels, weights and groups, and what training minimises: the loss of every label, and the model's own parts.
 func (p *Program) addLoss(a *assembly) error {
 	set, g := &p.spec.Settings, a.net.Graph
@@ -137,12 +148,12 @@ func (p *Program) addLoss(a *assembly) error {
 		} else {
 			losses = append(losses, p.labelLoss(a, i, a.logits[i]))
 		}
-		if w, ok := set.LabelWeights[l.Name]; ok && w != 1 {
+		if w := set.labelWeight(l.Name); w != 1 {
 			losses[i] = graph.Scale(losses[i], w)
 		}
 	}
 	for _, h := range a.net.Heads {
-		losses = append(losses, graph.Scale(p.labelLoss(a, h.Label, h.Logit), h.Weight))
+		losses = append(losses, graph.Scale(p.labelLoss(a, h.Label, h.Logit), h.Weight*set.labelWeight(p.schema.Labels[h.Label].Name)))
 	}
 	for _, x := range a.net.Auxiliaries {
 		losses = append(losses, graph.Scale(x.Loss, x.Weight))

@@ -124,6 +124,7 @@ func TestErrors(t *testing.T) {
 		small + "item_fields: [hist]\nloss: sampled_softmax":            "the schema's item column must be a field of the item's tower",
 		small + "negative_sampling: {rate: 0.5}\nloss: sampled_softmax": "negative_sampling: loss in_batch_softmax takes its negatives from the batch",
 	})
+	modeltest.Errors(t, "user: user\nitem: item\nlabels: [{name: y}]\nfields: [{name: user}, {name: item}, {name: place}]\n", map[string]string{small + "position_bias: place\nloss: in_batch_softmax": "position_bias: loss in_batch_softmax asks which item"})
 	modeltest.Errors(t, "labels: [{name: y}]\nfields: [{name: user}]\n", map[string]string{small: "no field is the item's"})
 	modeltest.Errors(t, "item: item\nlabels: [{name: y}, {name: z}]\nfields: [{name: user}, {name: item}]\n", map[string]string{small + "loss: in_batch_softmax": "is for one label"})
 }

@@ -143,6 +143,8 @@ func TestColumns(t *testing.T) {
 	f("k", func(i int) any { return 1000 + i }, "# - {name: k} # a row id: it counts the rows")
 	f("hash", func(i int) any { return fmt.Sprintf("k%x", i*7919) }, "# - {name: hash} # a row id")
 	f("ip", noise(1<<20), "  - {name: ip} # an id, by its name")
+	f("big", func(i int) any { return uint64(1e19) + uint64(i*7919%9)<<20 }, "  - {name: big} # whole numbers too large to measure anything: ids")
+	f("key", func(i int) any { return uint64(1e17) + uint64(i)*uint64(i)*99991<<17 }, "# - {name: key} # a row id: nearly every row has another number")
 	f("ref", noise(1<<20), "  - {name: ref} # whole numbers spread over their range: ids")
 	f("amount", noise(1<<20), "  - {name: amount, type: numeric, standardise: true}")
 	f("tail", func(i int) any { return int(math.Exp(float64(i*37%400) / 25)) }, "  - {name: tail, type: numeric, log: true, standardise: true}")
@@ -309,6 +311,12 @@ func TestRealFiles(t *testing.T) {
 	f("criteo-10k", "train_examples.txt.gz", Options{}, 10000, "- {name: c0} # values", `delimiter: "\t"`, "{name: c5, type: numeric, log: true")
 	f("taobao-userbehavior", "UserBehavior.csv.gz", Options{}, 84475, "THE LABEL IS NOT NAMED", "timestamp: c4")
 	f("taobao-userbehavior", "UserBehavior.csv.gz", Options{Label: "c3"}, 84475, "positive: [cart, fav, buy]", "  - {name: c1, ")
+	f("zozo-obd", "bts_women.csv.gz", Options{}, 10000, "propensity: {column: propensity_score}", "{name: user-item_affinity_24, type: numeric", "item: item_id", "- {name: click} # values")
+	f("avazu-9k", "dev.csv.gz", Options{Label: "c1"}, 480, "# - {name: c0} # a row id")
+	f("ipinyou-deepctr", "train.fm.txt.gz", Options{}, 26773, "format: libfm", "- {name: f16}")
+	f("ml-100k", "u.data.gz", Options{Label: "c2"}, 100000, "timestamp: c3", "{name: c2, above: 3}")
+	f("ml-latest-small", "ratings.csv.gz", Options{Label: "rating"}, 100836, "user: userId", "item: movieId", "above: 3.5")
+	f("steam-caserec", "game_play.dat.gz", Options{Label: "Hours"}, 70489, "{name: Hours, above: 4.4}")
 	f("talkingdata-sample", "train_sample.csv.gz", Options{}, 100000, "# - {name: attributed_time} # likely a leak", "timestamp: click_time", "- {name: is_attributed} # values")
 }
 

@@ -203,12 +203,15 @@ func (p *profile) addNumber(x float64) {
 	}
 	p.last = x
 	p.numbers++
-	if x == math.Trunc(x) && math.Abs(x) < 1<<63 {
+	if x == math.Trunc(x) && math.Abs(x) < 1<<64 {
 		p.integers++
 	}
 	p.sum += x
 	p.min, p.max = min(p.min, x), max(p.max, x)
 }
+
+// huge reports whole numbers beyond what a number can tell apart: they name things and measure nothing.
+func (p *profile) huge() bool { return p.allIntegers() && max(p.max, -p.min) >= 1<<53 }
 
 func (p *profile) present() int64 { return p.rows - p.missing }
 

@@ -217,6 +217,8 @@ func (p *profile) rowID() string {
 		return "nearly every row has another value"
 	case p.numbers == 0 && p.rows >= 100:
 		return "nearly every row has another text"
+	case p.huge() && p.rows >= 100:
+		return "nearly every row has another number, too large to measure anything"
 	}
 	return ""
 }
@@ -239,6 +241,8 @@ func (p *profile) numeric() (bool, string) {
 		return true, "numbers with fractions"
 	case p.padded > 0:
 		return false, "whole numbers with leading zeros: codes"
+	case p.huge():
+		return false, "whole numbers too large to measure anything: ids"
 	case hasWord(p.name, sizeWords) && !hasWord(p.name, []string{"id"}):
 		return true, "a quantity, by its name"
 	case hasWord(p.name, idWords) || strings.HasSuffix(plain(p.name), "id"):

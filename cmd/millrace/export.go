@@ -30,7 +30,7 @@ func exportCommand() *cobra.Command {
 		Short: "Write a checkpoint for other programs: a model as ONNX, its weights and tables as safetensors",
 		Long: `Write a checkpoint for other programs.
 
---format onnx writes the model as it scores: one graph of standard operators (opset 18) that ONNX Runtime 1.14 and later run, for any number of rows and any
+--format onnx writes the model as it scores: one graph of standard operators (opset 18) that ONNX Runtime runs (tried: 1.17 and 1.32), for any number of rows and any
 lengths of histories. Its inputs are hashed ids, lists end to end with their lengths, and numbers as they stand in the data; its outputs the probability of
 each label. The embedding tables are inside. Where they do not fit into the 2 GiB that ONNX allows, or live elsewhere, --tables outside makes their rows the
 inputs in place of the ids. --vector writes one tower of a model of two, for an index of items.

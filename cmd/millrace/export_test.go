@@ -2,8 +2,11 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"encoding/csv"
 	"encoding/json"
+	"errors"
+	"io"
 	"math"
 	"os"
 	"os/exec"
@@ -91,6 +94,7 @@ func TestExportONNX(t *testing.T) {
 	if number(t, outside, "bytes") >= number(t, m, "bytes") {
 		t.Errorf("%v bytes without tables, %v with", outside["bytes"], m["bytes"])
 	}
+	refused(t, []string{"export", "--checkpoint", s.out("run"), "--format", "onnx", "--vector", "item", "--out", again}, `--vector is "item"; model dnn`)
 	left, err := filepath.Glob(s.out(".*"))
 	if err != nil || len(left) > 0 {
 		t.Errorf("left behind: %v, %v", left, err)
@@ -228,4 +232,32 @@ func TestExportRefusals(t *testing.T) {
 	f("there is no folder", "--format", "onnx", "--out", s.out("nowhere/x"))
 	f("is a folder", "--format", "onnx", "--out", s.dir)
 	refused(t, []string{"export", "--checkpoint", s.out("run")}, "required flag")
+}
+
+// TestWriteAside: a file is there whole or as it was.
+func TestWriteAside(t *testing.T) {
+	dir := t.TempDir()
+	path := write(t, dir, "model", "old")
+	f := func(want string, ctx context.Context, write func(io.Writer) error) {
+		t.Helper()
+		err := writeAside(ctx, path, write)
+		text, _ := os.ReadFile(path)
+		list, _ := os.ReadDir(dir)
+		if string(text) != want || len(list) != 1 || (err == nil) != (want == "new") {
+			t.Errorf("%q is there, among %d files, want %q: %v", text, len(list), want, err)
+		}
+	}
+	half := func(w io.Writer) error {
+		io.WriteString(w, "ne")
+		return errors.New("no more rows")
+	}
+	whole := func(w io.Writer) error {
+		_, err := io.WriteString(w, "new")
+		return err
+	}
+	cancelled, cancel := context.WithCancel(t.Context())
+	cancel()
+	f("old", t.Context(), half)
+	f("old", cancelled, whole)
+	f("new", t.Context(), whole)
 }

@@ -9,7 +9,7 @@ import (
 	"slices"
 )
 
-// The versions that models are written for: ONNX Runtime 1.14 and later read them.
+// The versions that models are written for.
 const (
 	Opset     = 18 // of the standard operators
 	OpsetML   = 2  // of the domain ai.onnx.ml

@@ -65,6 +65,7 @@ func (s *survey) propose() (*proposal, error) {
 		}
 		p.entries = append(p.entries, e)
 	}
+	p.histories()
 	if fields == 0 {
 		return nil, &features.SchemaError{Reason: fmt.Sprintf("no column of %s can be a field: each is constant, a row id, a time or a likely leak", s.path)}
 	}

@@ -153,8 +153,14 @@ func settings(f *features.Field) string {
 	if f.Kind != features.Categorical {
 		out += ", type: " + string(f.Kind)
 	}
-	if f.From == features.FromUser || f.From == features.FromItem {
+	if f.From != features.FromContext {
 		out += ", from: " + string(f.From)
+	}
+	if f.Shares != "" {
+		out += ", shares: " + scalar(f.Shares)
+	}
+	if f.Max > 0 {
+		out += fmt.Sprintf(", max: %d", f.Max)
 	}
 	if f.Log {
 		out += ", log: true"

@@ -26,7 +26,7 @@ type onnxExport struct {
 	g       *onnx.Graph
 	x       *graph.ONNX
 	inputs  []ExportedInput
-	batch   onnx.Value // int64 [1]: the number of rows
+	rows    onnx.Value // an input with a row for each of the batch
 
 	owner   map[string]string     // of a list field: the field whose lengths it has
 	lengths map[string]onnx.Value // by owner
@@ -112,8 +112,8 @@ func (e *onnxExport) input(in ExportedInput, doc string, t onnx.Type, dims ...on
 		in.Shape = append(in.Shape, size)
 	}
 	e.inputs = append(e.inputs, in)
-	if e.batch == "" && dims[0] == batchDim {
-		e.batch = e.g.OpWith("Shape", []onnx.Attribute{onnx.Int("start", 0), onnx.Int("end", 1)}, v)
+	if dims[0] == batchDim {
+		e.rows = v
 	}
 	return v
 }
@@ -306,7 +306,8 @@ func (e *onnxExport) fixed(l *nn.Lookup) onnx.Value {
 	if slot == table.None {
 		slot = 0
 	}
-	shape := e.g.OpWith("Concat", []onnx.Attribute{onnx.Int("axis", 0)}, e.batch, e.g.Ints(int64(l.Dim)))
+	batch := e.g.OpWith("Shape", []onnx.Attribute{onnx.Int("start", 0), onnx.Int("end", 1)}, e.rows)
+	shape := e.g.OpWith("Concat", []onnx.Attribute{onnx.Int("axis", 0)}, batch, e.g.Ints(int64(l.Dim)))
 	return e.g.Op("Expand", e.g.Floats(t.Row(slot), 1, int64(l.Dim)), shape)
 }
 

@@ -1,5 +1,5 @@
 // Package testkit starts the real servers that tests talk to and finds the data sets they read. What is not there makes a test skip with one clear line, or fail
-// where the environment variable MILLRACE_REQUIRE names it (a comma-separated list of kafka, redis, data). Servers listen on free loopback ports, keep their data
+// where the environment variable MILLRACE_REQUIRE names it (a comma-separated list of kafka, redis, data, onnx). Servers listen on free loopback ports, keep their data
 // in the test's temporary folder, and end with the test, or with the test's process however that ends.
 package testkit
 

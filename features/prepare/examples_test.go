@@ -52,10 +52,10 @@ func TestSmallerSets(t *testing.T) {
 	if testing.Short() {
 		t.Skip("reads whole sets")
 	}
-	f := func(set, parts string) {
+	f := func(set, data, parts string) {
 		t.Helper()
 		out := t.TempDir()
-		report, err := exampleRecipe(t, "../../examples/"+set+"/prepare.yaml").Run(context.Background(), testkit.RequireData(t, set), out, nil)
+		report, err := exampleRecipe(t, "../../examples/"+set+"/prepare.yaml").Run(context.Background(), testkit.RequireData(t, data), out, nil)
 		if err != nil {
 			t.Errorf("%s: %v", set, err)
 			return
@@ -67,12 +67,13 @@ func TestSmallerSets(t *testing.T) {
 			t.Errorf("%s: the schema reads %d rows of the test part", set, n)
 		}
 	}
-	f("ml-100k", "test:10000 train:80000 valid:10000")
-	f("ml-latest-small", "test:10085 train:80668 valid:10083")
-	f("amazon-musical-instruments-5", "test:2574 train:9284 valid:2460")
-	f("retailrocket-caserec", "test:15920 train:127352 valid:15918")
-	f("steam-caserec", "test:25762 train:206086 valid:25760")
-	f("avazu-9k", "test:432 train:8087 valid:480")
+	f("ml-100k", "ml-100k", "test:10000 train:80000 valid:10000")
+	f("ml-latest-small", "ml-latest-small", "test:10085 train:80668 valid:10083")
+	f("amazon-musical-instruments-5", "amazon-musical-instruments-5", "test:2574 train:9284 valid:2460")
+	f("lastfm-sequences", "amazon-sequences", "test:2180 train:98562 valid:2180")
+	f("retailrocket-caserec", "retailrocket-caserec", "test:15920 train:127352 valid:15918")
+	f("steam-caserec", "steam-caserec", "test:25762 train:206086 valid:25760")
+	f("avazu-9k", "avazu-9k", "test:432 train:8087 valid:480")
 }
 
 // What a drawn row says: no item that its user ever touched, and none of the labels.

@@ -46,6 +46,7 @@ inner:
 	VPADDD    Z30, Z4, Z6
 	VPANDD    Z31, Z6, Z6
 	VSUBPS    Z6, Z4, Z4
+	VPANDD    Z31, Z4, Z4
 	VPSRLD    $0x10, Z1, Z1
 	VPORD     Z5, Z1, Z1
 	VMOVDQU32 Z1, (R12)

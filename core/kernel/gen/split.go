@@ -81,6 +81,7 @@ func splitRow(c *build.Context, lanes []reg.OpmaskPhysical) {
 			c.VSUBPS(x(part, v), x(0, v), x(0, v))
 		}
 	}
+	c.VPANDD(reg.Z31, x(0, 1), x(0, 1)) // a denormal rest has more bits than a part, which would end up in the other half
 	for i, part := range []int{1, 2, 0} {
 		c.VPSRLD(operand.U8(16), x(part, 0), x(part, 0))
 		c.VPORD(x(part, 1), x(part, 0), x(part, 0))

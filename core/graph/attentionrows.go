@@ -2,19 +2,28 @@ package graph
 
 import "github.com/millrace/millrace/core/kernel"
 
+// attentionShape is multi-head self-attention among the fields of each batch row (AutoInt, CIKM 2019, equations 5 to 7), of queries, keys and values side by side: p [B·fields, 3·width], a batch
+// row's fields consecutive, or [B·fields, 4·width] with the residual as a fourth block. For each head, α = softmax over the fields of scale·⟨q_m, k_n⟩ and the result is Σ_n α_mn·v_n, heads side by
+// side. rate is the dropout of α in training, position the stream that its masks come from.
+type attentionShape struct {
+	fields, heads, width int
+	scale, rate          float64
+	position             uint64
+}
+
 // attentionRows computes attention among fields and its gradient, block after block of a few batch rows, whose values and weights stay in the
 // nearest caches. Weights of a block are held as α is, [rows·fields, heads·fields] with row (r, n) and column (h, m): what the softmax and its gradient add up over n are then
 // whole vectors over (h, m), and a transposed product is a matter of strides.
 type attentionRows[T kernel.Float] struct {
-	fieldAttentionOp
+	attentionShape
 	coins coins[T]
 	key   uint64
 	drops bool // this run drops weights
 	ld    int  // columns of p
 }
 
-func newAttentionRows[T kernel.Float](o fieldAttentionOp) attentionRows[T] {
-	return attentionRows[T]{fieldAttentionOp: o, coins: newCoins[T](o.rate)}
+func newAttentionRows[T kernel.Float](o attentionShape) attentionRows[T] {
+	return attentionRows[T]{attentionShape: o, coins: newCoins[T](o.rate)}
 }
 
 // attentionBlock is what belongs to some batch rows: p and dp [rows·fields, ld], x, y and dy [rows·fields, width], alpha [rows·fields, heads·fields]. What a pass does not use is nil.
@@ -39,7 +48,7 @@ func (a *attentionRows[T]) cut(b *attentionBlock[T], lo, hi int) attentionBlock[
 }
 
 // block returns how many batch rows are computed together: eight or sixteen, so that their fields fill vectors when they are transposed.
-func (o fieldAttentionOp) block() int {
+func (o attentionShape) block() int {
 	if o.fields%2 == 0 {
 		return 8
 	}
@@ -53,7 +62,7 @@ type attentionSpace[T kernel.Float] struct {
 	sums, tops     []T // [rows·heads·fields]
 }
 
-func (o fieldAttentionOp) spaceSize() int {
+func (o attentionShape) spaceSize() int {
 	lanes := o.block() * o.heads * o.fields
 	return o.width*o.block()*o.fields + 2*lanes*o.fields + 2*lanes
 }

@@ -20,15 +20,15 @@ type Interacting struct {
 }
 
 // InteractingLayer is one layer of AutoInt (CIKM 2019, equations 5 to 8): x [B·Fields, in], a batch row's fields consecutive, w [in, 3·Width] with the projections to
-// queries, keys and values side by side, or [in, 4·Width] with that to the residual. y = ReLU(norm(attention + residual)) [B·Fields, Width], or norm(ReLU(attention + residual)); α as
-// FieldAttentionOf has it.
+// queries, keys and values side by side, or [in, 4·Width] with that to the residual. y = ReLU(norm(attention + residual)) [B·Fields, Width], or norm(ReLU(attention + residual)). α
+// [B·Fields, Heads·Fields] is before dropout, row (b, n) and column (h, m) the weight of field n for field m: to be read, it has no gradient.
 //
-// It is what Linear, FieldAttentionOf and LayerNormAct do one after another, but for a few hundred rows at a time, from the projections to the norm and from the
+// It is a projection, an attention and a norm one after another, but for a few hundred rows at a time, from the projections to the norm and from the
 // gradient of the norm to that of the weights, so that what lies between stays in the second-level cache.
 func InteractingLayer(x, w *Node, l Interacting) (y, alpha *Node) {
 	o := interactingOp{
-		fieldAttentionOp: fieldAttentionOp{fields: l.Fields, heads: l.Heads, width: l.Width, scale: l.Scale, rate: l.Rate},
-		residual:         l.Residual, bias: l.Bias != nil, normed: l.Gamma != nil, last: l.NormLast && l.Gamma != nil, eps: l.Eps,
+		attentionShape: attentionShape{fields: l.Fields, heads: l.Heads, width: l.Width, scale: l.Scale, rate: l.Rate},
+		residual:       l.Residual, bias: l.Bias != nil, normed: l.Gamma != nil, last: l.NormLast && l.Gamma != nil, eps: l.Eps,
 	}
 	switch {
 	case o.fields < 1 || o.heads < 1 || o.width < 1 || o.width%o.heads != 0:
@@ -61,7 +61,7 @@ func InteractingLayer(x, w *Node, l Interacting) (y, alpha *Node) {
 
 // interactingOp: (x, w, [bias], [gamma, beta]) → y, α, the projections p, [what the norm is of, its statistics].
 type interactingOp struct {
-	fieldAttentionOp
+	attentionShape
 	residual, bias, normed, last bool
 	eps                          float64
 }
@@ -94,6 +94,8 @@ func (o interactingOp) rows(_ *env, in []*Tensor, out []int) error {
 	return nil
 }
 
+func (interactingOp) differentiable(inputs int) []bool { return all(inputs) }
+
 func (o interactingOp) grads(d *derivation) []*gorgonia.Node {
 	inputs := append(append(gorgonia.Nodes{}, d.in...), d.out, d.aux(1), d.aux(2))
 	if o.normed {
@@ -123,4 +125,17 @@ func (o interactingGrad) rows(_ *env, in []*Tensor, out []int) error {
 
 func (o interactingGrad) runner(e *env) runner {
 	return pick(e, newInteracting[float32](o.of, e).backward(), newInteracting[float64](o.of, e).backward())
+}
+
+// applyTwo adds one use of op and returns its first two outputs.
+func applyTwo(op operation, outs []shape, inputs ...*Node) (*Node, *Node) {
+	first := apply(op, outs, inputs...)
+	o := first.expr.Op().(*output)
+	exprs := make([]*gorgonia.Node, len(inputs))
+	for i, n := range inputs {
+		exprs[i] = n.expr
+	}
+	second := &Node{Cols: outs[1].cols, g: first.g, expr: o.node(1, first.g.forward, exprs), rows: outs[1].rows, scalar: outs[1].scalar}
+	first.g.nodes = append(first.g.nodes, second)
+	return first, second
 }

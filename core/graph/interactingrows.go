@@ -28,7 +28,7 @@ type interacting[T kernel.Float] struct {
 }
 
 func newInteracting[T kernel.Float](o interactingOp, e *env) *interacting[T] {
-	l := &interacting[T]{op: o, attention: newAttentionRows[T](o.fieldAttentionOp), env: e}
+	l := &interacting[T]{op: o, attention: newAttentionRows[T](o.attentionShape), env: e}
 	l.norm.layerNormOp = layerNormOp{o.eps, o.act()}
 	return l
 }

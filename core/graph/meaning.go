@@ -76,8 +76,6 @@ func useOf(op operation) string {
 	switch op := op.(type) {
 	case linearOp, attentionInputOp, layerNormOp, batchNormOp, segmentAttentionOp, bilinearOp, mixtureOp, attentionUnitOp:
 		return op.(fmt.Stringer).String()
-	case fieldAttentionOp:
-		return fmt.Sprintf("attention of %d heads", op.heads)
 	case interactingOp:
 		return fmt.Sprintf("interaction of %d heads, projections rectified %v, norm last %v", op.heads, op.bias, op.last)
 	}

@@ -62,15 +62,6 @@ func (t *tracer) output(o *output, in []*traced, cols int) *traced {
 		return &traced{cols: x.cols}
 	case attentionInputOp:
 		return t.attentionInput(x.cols, in[1].cols, in[2], in[3])
-	case fieldAttentionOp:
-		y := &traced{cols: x.cols[2*op.width : 3*op.width], parts: x.parts}
-		if len(x.cols) > 3*op.width {
-			t.same(y.cols, x.cols[3*op.width:])
-		}
-		if len(in) > 1 {
-			t.same(in[1].cols, y.cols)
-		}
-		return y
 	case interactingOp:
 		return t.interacting(op, x, in)
 	case mixtureOp:

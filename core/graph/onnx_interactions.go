@@ -100,19 +100,8 @@ func (o bilinearOp) onnx(x *ONNX, in []onnxInput) onnx.Value {
 	return x.sum(x.mul(left, in[1].Value), 1, true)
 }
 
-func (o fieldAttentionOp) onnx(x *ONNX, in []onnxInput) onnx.Value {
-	y := x.fieldAttention(o, in[0].Value)
-	switch {
-	case len(in) > 1:
-		return x.add(y, in[1].Value)
-	case in[0].cols == 4*o.width:
-		return x.add(y, x.columns(in[0].Value, 3*o.width, 4*o.width))
-	}
-	return y
-}
-
 // fieldAttention is the attention without its residual, of queries, keys and values side by side.
-func (x *ONNX) fieldAttention(o fieldAttentionOp, p onnx.Value) onnx.Value {
+func (x *ONNX) fieldAttention(o attentionShape, p onnx.Value) onnx.Value {
 	m, h, d := int64(o.fields), int64(o.heads), int64(o.width/o.heads)
 	block := func(i int, perm ...int64) onnx.Value { // of [B, fields, heads, d]
 		return x.transpose(x.reshape(x.columns(p, i*o.width, (i+1)*o.width), -1, m, h, d), perm...)
@@ -126,7 +115,7 @@ func (o interactingOp) onnx(x *ONNX, in []onnxInput) onnx.Value {
 	if o.bias {
 		p = x.op("Relu", x.add(p, in[2].Value))
 	}
-	y := x.fieldAttention(o.fieldAttentionOp, p)
+	y := x.fieldAttention(o.attentionShape, p)
 	switch {
 	case o.residual:
 		y = x.add(y, in[0].Value)

@@ -57,6 +57,9 @@ type segmentAttention[T kernel.Float] struct {
 	space                      []T // [parts, 2·longest²]
 }
 
+// attentionParts is into how many ranges the batch is cut at most.
+const attentionParts = 32
+
 func newSegmentAttention[T kernel.Float](o segmentAttentionOp, e *env) *segmentAttention[T] {
 	return &segmentAttention[T]{segmentAttentionOp: o, s: e.segments(o.r)}
 }

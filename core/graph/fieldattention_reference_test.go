@@ -7,7 +7,7 @@ import (
 	"gorgonia.org/gorgonia"
 )
 
-// FieldAttention is multi-head self-attention among the fields of each batch row (AutoInt, CIKM 2019, equations 5 to 7): q, k, v [B·fields, heads·d],
+// FieldAttention, an operation by itself, is what the parts of InteractingLayer are tested with: multi-head self-attention among the fields of each batch row (AutoInt, CIKM 2019, equations 5 to 7): q, k, v [B·fields, heads·d],
 // a batch row's fields consecutive. For each head, α = softmax over the fields of scale·⟨q_m, k_n⟩ and the result is Σ_n α_mn·v_n, heads side by side.
 // rate is the dropout of α in training.
 func FieldAttention(q, k, v *Node, fields, heads int, scale, rate float64) *Node {
@@ -30,7 +30,7 @@ func FieldAttentionOf(p, x *Node, width, fields, heads int, scale, rate float64)
 	if rate < 0 || rate >= 1 {
 		fail("FieldAttention: dropout rate %g is not in [0, 1)", rate)
 	}
-	o := fieldAttentionOp{fields: fields, heads: heads, width: width, scale: scale, rate: rate}
+	o := fieldAttentionOp{attentionShape{fields: fields, heads: heads, width: width, scale: scale, rate: rate}}
 	if rate > 0 {
 		p.g.dropouts++
 		o.position = p.g.dropouts
@@ -46,11 +46,7 @@ func FieldAttentionOf(p, x *Node, width, fields, heads int, scale, rate float64)
 }
 
 // fieldAttentionOp: (p, [x]) → result, α [B·fields, heads·fields] before dropout.
-type fieldAttentionOp struct {
-	fields, heads, width int
-	scale, rate          float64
-	position             uint64
-}
+type fieldAttentionOp struct{ attentionShape }
 
 func (o fieldAttentionOp) String() string {
 	return fmt.Sprintf("attention among %d fields", o.fields)
@@ -88,11 +84,8 @@ type fieldAttention[T kernel.Float] struct {
 }
 
 func newFieldAttention[T kernel.Float](o fieldAttentionOp, e *env) *fieldAttention[T] {
-	return &fieldAttention[T]{attentionRows: newAttentionRows[T](o), env: e}
+	return &fieldAttention[T]{attentionRows: newAttentionRows[T](o.attentionShape), env: e}
 }
-
-// attentionParts is into how many ranges the batch is cut at most.
-const attentionParts = 32
 
 func (a *fieldAttention[T]) run(rows, cols int, part func(lo, hi int)) {
 	a.all.rows, a.ld = rows/a.fields, cols
@@ -146,17 +139,4 @@ func (a *fieldAttention[T]) backward() runner {
 		a.all = attentionBlock[T]{p: data[T](in[0]), alpha: data[T](in[1]), dy: data[T](in[2]), dp: data[T](out[0])}
 		a.run(in[0].Rows, in[0].Cols, part)
 	}
-}
-
-// applyTwo adds one use of op and returns its first two outputs.
-func applyTwo(op operation, outs []shape, inputs ...*Node) (*Node, *Node) {
-	first := apply(op, outs, inputs...)
-	o := first.expr.Op().(*output)
-	exprs := make([]*gorgonia.Node, len(inputs))
-	for i, n := range inputs {
-		exprs[i] = n.expr
-	}
-	second := &Node{Cols: outs[1].cols, g: first.g, expr: o.node(1, first.g.forward, exprs), rows: outs[1].rows, scalar: outs[1].scalar}
-	first.g.nodes = append(first.g.nodes, second)
-	return first, second
 }

@@ -2,6 +2,7 @@ package models
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 
 	"gopkg.in/yaml.v3"
@@ -174,4 +175,12 @@ func (u *BehaviourGroup) Longest(s *features.Schema) int {
 		n = max(n, s.Fields[s.Field(f)].Max)
 	}
 	return n
+}
+
+// Numbered is the name of group i of n, counted from 1 where there are several.
+func Numbered(name string, i, n int) string {
+	if n > 1 {
+		name += strconv.Itoa(i + 1)
+	}
+	return name
 }

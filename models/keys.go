@@ -33,11 +33,19 @@ type Rates []float64
 // UnmarshalYAML reads a number or a list of numbers.
 func (r *Rates) UnmarshalYAML(n *yaml.Node) error { return oneOrMany(n, (*[]float64)(r)) }
 
+// CheckRate refuses a rate of dropout outside [0, 1).
+func CheckRate(key string, x float64) error {
+	if !(x >= 0 && x < 1) {
+		return fmt.Errorf("%s is %g, want at least 0 and less than 1", key, x)
+	}
+	return nil
+}
+
 // Check refuses rates outside [0, 1) and a list that does not fit the layers.
 func (r Rates) Check(key string, layers int) error {
 	for _, x := range r {
-		if !(x >= 0 && x < 1) {
-			return fmt.Errorf("%s is %g, want at least 0 and less than 1", key, x)
+		if err := CheckRate(key, x); err != nil {
+			return err
 		}
 	}
 	if len(r) > 1 && len(r) != layers {

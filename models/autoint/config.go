@@ -90,10 +90,10 @@ func (c *Config) Model(s *features.Schema, _ *models.Settings) (models.Model, er
 		}
 		c.AttentionDropout = &rate
 	}
-	if err := (models.Rates{*c.AttentionDropout}).Check("attention_dropout", 1); err != nil {
+	if err := models.CheckRate("attention_dropout", *c.AttentionDropout); err != nil {
 		return nil, err
 	}
-	if err := (models.Rates{c.EmbeddingDropout}).Check("embedding_dropout", 1); err != nil {
+	if err := models.CheckRate("embedding_dropout", c.EmbeddingDropout); err != nil {
 		return nil, err
 	}
 	return &Model{*c}, nil

@@ -6,7 +6,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/millrace/millrace/features"
 	"github.com/millrace/millrace/models"
 	_ "github.com/millrace/millrace/models/autoint"
 	_ "github.com/millrace/millrace/models/dnn"
@@ -323,23 +322,13 @@ func TestParameterCounts(t *testing.T) {
 		t.Helper()
 		var text strings.Builder
 		text.WriteString("labels: [{name: y}]\nfields:\n")
-		v := features.Vocabulary{}
+		vocabulary := map[string]int{}
 		for f := range fields {
 			name := fmt.Sprintf("f%d", f)
 			fmt.Fprintf(&text, "  - {name: %s}\n", name)
-			for id := range max(ids-1, 0) * (1 - min(f, 1)) { // all known ids in the first field, unknown ones in each
-				v[name] = append(v[name], uint64(id+1))
-			}
-			if v[name] == nil {
-				v[name] = []uint64{}
-			}
+			vocabulary[name] = max(ids-1, 0) * (1 - min(f, 1)) // all known ids in the first field, unknown ones in each
 		}
-		p := modeltest.Program(t, text.String(), model)
-		tables, err := p.NewTables(v)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if got, _ := p.Parameters(tables); got != want {
+		if got, _ := modeltest.Parameters(t, text.String(), model, vocabulary); got != want {
 			t.Errorf("%q: %d parameters, want %d", model, got, want)
 		}
 	}

@@ -54,8 +54,8 @@ func (c *Config) Model(s *features.Schema, _ *models.Settings) (models.Model, er
 	if c.Layers < 1 || c.Layers > 64 {
 		return nil, fmt.Errorf("stacked_transformer_layers is %d, want 1 to 64", c.Layers)
 	}
-	if !(c.AttentionDropout >= 0 && c.AttentionDropout < 1) {
-		return nil, fmt.Errorf("attention_dropout is %g, want at least 0 and less than 1", c.AttentionDropout)
+	if err := models.CheckRate("attention_dropout", c.AttentionDropout); err != nil {
+		return nil, err
 	}
 	if _, ok := poolings[c.SeqPoolingType]; !ok {
 		return nil, fmt.Errorf("seq_pooling_type is %q, want target, mean or sum", c.SeqPoolingType)

@@ -21,11 +21,7 @@ func (m *Model) Build(net *nn.Net, s *features.Schema) ([]*graph.Node, error) {
 	in := models.NewInputs(net, models.Ungrouped(s, m.groups), models.InputsOptions{Prefix: "emb", Dim: m.EmbeddingDim, Lists: nn.PoolMean})
 	x := []*graph.Node{in.Node}
 	for i, g := range m.groups {
-		name := "transformer"
-		if len(m.groups) > 1 {
-			name += fmt.Sprint(i + 1)
-		}
-		x = append(x, m.interest(net, name, g, in, s))
+		x = append(x, m.interest(net, models.Numbered("transformer", i, len(m.groups)), g, in, s))
 	}
 	return models.Heads(net, "out", net.MLP("dnn", graph.Concat(x...), m.tower().Spec()), s), nil
 }

@@ -105,8 +105,5 @@ func (c *Config) checkAttention() error {
 	if err := c.AttentionActivation.Check("attention_activation"); err != nil {
 		return err
 	}
-	if !(c.AttentionDropout >= 0 && c.AttentionDropout < 1) {
-		return fmt.Errorf("attention_dropout is %g, want at least 0 and less than 1", c.AttentionDropout)
-	}
-	return nil
+	return models.CheckRate("attention_dropout", c.AttentionDropout)
 }

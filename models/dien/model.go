@@ -1,8 +1,6 @@
 package dien
 
 import (
-	"strconv"
-
 	"github.com/millrace/millrace/core/graph"
 	"github.com/millrace/millrace/core/nn"
 	"github.com/millrace/millrace/features"
@@ -21,10 +19,7 @@ func (m *Model) Build(net *nn.Net, s *features.Schema) ([]*graph.Node, error) {
 	in := models.NewInputs(net, models.Ungrouped(s, m.groups), models.InputsOptions{Prefix: "emb", Dim: m.EmbeddingDim, Lists: nn.PoolMean})
 	x := []*graph.Node{in.Node}
 	for i, g := range m.groups {
-		name := "interest"
-		if len(m.groups) > 1 {
-			name += strconv.Itoa(i + 1)
-		}
+		name := models.Numbered("interest", i, len(m.groups))
 		k, r, q := g.Inputs(net, s, in, name, m.EmbeddingDim)
 		if m.EnableSumPooling {
 			v := graph.SegmentWeightedSum(nil, k, r)

@@ -330,7 +330,7 @@ func TestOverfit(t *testing.T) {
 
 // TestParameterCount: the published AmazonElectronics_x1 setting, alpha 0, AUGRU over DIN's attention.
 func TestParameterCount(t *testing.T) {
-	p := modeltest.Program(t, pairs, `
+	got, padding := modeltest.Parameters(t, pairs, `
 model: DIEN
 embedding_dim: 64
 dnn_hidden_units: [1024, 512, 256]
@@ -347,18 +347,7 @@ batch_norm: true
 net_dropout: 0.1
 dien_target_field: [[item, cat]]
 dien_sequence_field: [[items, cats]]
-`)
-	v := features.Vocabulary{}
-	for name, n := range map[string]int{"item": 63001, "cat": 801} {
-		for id := range n {
-			v[name] = append(v[name], uint64(id+1))
-		}
-	}
-	tables, err := p.NewTables(v)
-	if err != nil {
-		t.Fatal(err)
-	}
-	got, padding := p.Parameters(tables)
+`, map[string]int{"item": 63001, "cat": 801})
 	if want := 5369602; got+padding != want {
 		t.Errorf("%d parameters and %d of padding rows, want %d together", got, padding, want)
 	}

@@ -70,8 +70,8 @@ func (c *Config) Model(s *features.Schema, _ *models.Settings) (models.Model, er
 	if a := models.Canonical(c.AttentionOutputActivation); a != "" && a != "none" && a != "identity" {
 		return nil, fmt.Errorf("attention_output_activation is %q: only none is supported", c.AttentionOutputActivation)
 	}
-	if !(c.AttentionDropout >= 0 && c.AttentionDropout < 1) {
-		return nil, fmt.Errorf("attention_dropout is %g, want at least 0 and less than 1", c.AttentionDropout)
+	if err := models.CheckRate("attention_dropout", c.AttentionDropout); err != nil {
+		return nil, err
 	}
 	if err := c.NetDropout.Check("net_dropout", len(c.DNNHiddenUnits)); err != nil {
 		return nil, err

@@ -2,7 +2,6 @@ package din
 
 import (
 	"math"
-	"strconv"
 
 	"github.com/millrace/millrace/core/graph"
 	"github.com/millrace/millrace/core/nn"
@@ -21,11 +20,7 @@ func (m *Model) Build(net *nn.Net, s *features.Schema) ([]*graph.Node, error) {
 	in := models.NewInputs(net, models.Ungrouped(s, m.units), models.InputsOptions{Prefix: "emb", Dim: m.EmbeddingDim, Lists: nn.PoolMean})
 	x := []*graph.Node{in.Node}
 	for i, u := range m.units {
-		name := "attention"
-		if len(m.units) > 1 {
-			name += strconv.Itoa(i + 1)
-		}
-		x = append(x, m.interest(net, name, u, in, s)...)
+		x = append(x, m.interest(net, models.Numbered("attention", i, len(m.units)), u, in, s)...)
 	}
 	h := net.MLP("dnn", graph.Concat(x...), nn.MLPSpec{
 		Hidden: m.DNNHiddenUnits, Activation: string(m.DNNActivations), Dropout: m.NetDropout, BatchNorm: m.BatchNorm,

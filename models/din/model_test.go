@@ -169,7 +169,7 @@ func TestPastRating(t *testing.T) {
 
 // TestParameterCount is the published setting on Amazon Electronics: 63,001 items and 801 categories.
 func TestParameterCount(t *testing.T) {
-	p := modeltest.Program(t, schema, `
+	got, padding := modeltest.Parameters(t, schema, `
 model: DIN
 embedding_dim: 64
 dnn_hidden_units: [1024, 512, 256]
@@ -182,18 +182,7 @@ net_dropout: 0.1
 attention_dropout: 0.1
 din_target_field: [[item, category]]
 din_sequence_field: [[hist_item, hist_category]]
-`)
-	v := features.Vocabulary{}
-	for name, n := range map[string]int{"item": 63001, "category": 801} {
-		for id := range n {
-			v[name] = append(v[name], uint64(id+1))
-		}
-	}
-	tables, err := p.NewTables(v)
-	if err != nil {
-		t.Fatal(err)
-	}
-	got, padding := p.Parameters(tables)
+`, map[string]int{"item": 63001, "category": 801})
 	if want := 5403522; got+padding != want {
 		t.Errorf("%d parameters and %d of padding rows, want %d together", got, padding, want)
 	}

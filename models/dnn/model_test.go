@@ -5,7 +5,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/millrace/millrace/features"
 	_ "github.com/millrace/millrace/models/dnn"
 	"github.com/millrace/millrace/models/modeltest"
 )
@@ -14,24 +13,16 @@ import (
 func TestParameterCount(t *testing.T) {
 	var text strings.Builder
 	text.WriteString("labels: [{name: y}]\nfields:\n")
-	v := features.Vocabulary{}
+	ids := map[string]int{}
 	for f := range 10 {
 		name := fmt.Sprintf("f%d", f)
 		fmt.Fprintf(&text, "  - {name: %s}\n", name)
-		n := 10
+		ids[name] = 10
 		if f == 0 {
-			n = 5389 - 10 - 9*10 // an unknown id in each field
-		}
-		for id := range n {
-			v[name] = append(v[name], uint64(id+1))
+			ids[name] = 5389 - 10 - 9*10 // an unknown id in each field
 		}
 	}
-	p := modeltest.Program(t, text.String(), "model: DNN\nembedding_dim: 10\nhidden_units: [400, 400, 400]\nbatch_norm: true\n")
-	tables, err := p.NewTables(v)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got, _ := p.Parameters(tables); got != 53890+364001 {
+	if got, _ := modeltest.Parameters(t, text.String(), "model: DNN\nembedding_dim: 10\nhidden_units: [400, 400, 400]\nbatch_norm: true\n", ids); got != 53890+364001 {
 		t.Errorf("%d parameters, want %d", got, 53890+364001)
 	}
 }

@@ -60,6 +60,6 @@ func (o *readouts) vector(i, k int, q, x *graph.Node, r, longer *graph.Ragged) *
 
 // occupied returns 1 for each row with behaviours k and 0 for an empty sequence, [B, 1].
 func occupied(k *graph.Node, r *graph.Ragged) *graph.Node {
-	half := graph.Apply(graph.Scale(graph.Slice(k, 0, 1), 0), graph.SigmoidAct) // a column of constants: no gradient comes through the factor 0
-	return graph.SegmentPool(graph.Scale(half, 2), r, graph.PoolMean)
+	one := graph.Shift(graph.Scale(graph.Slice(k, 0, 1), 0), 1) // a column of constants: no gradient comes through the factor 0
+	return graph.SegmentPool(one, r, graph.PoolMean)
 }

@@ -64,8 +64,8 @@ func (t *transformer) plainNorms(net *nn.Net) []norm {
 			plain[l] = t.startingNorm(net, l)
 			continue
 		}
-		zero := graph.Scale(t.layers[0].bq, 0) // a row of constants: no gradient comes through the factor 0, and 2σ(0) is 1
-		plain[l] = norm{graph.Scale(graph.Apply(zero, graph.SigmoidAct), 2), zero}
+		zero := graph.Scale(t.layers[0].bq, 0) // a row of constants: no gradient comes through the factor 0
+		plain[l] = norm{graph.Shift(zero, 1), zero}
 	}
 	return plain
 }

@@ -7,7 +7,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/millrace/millrace/features"
 	"github.com/millrace/millrace/models"
 	_ "github.com/millrace/millrace/models/finalmlp"
 	"github.com/millrace/millrace/models/modeltest"
@@ -113,19 +112,12 @@ func TestParameterCounts(t *testing.T) {
 		t.Helper()
 		var text strings.Builder
 		text.WriteString("labels: [{name: y}]\nfields:\n")
-		v := features.Vocabulary{}
+		ids := map[string]int{}
 		for _, n := range names {
 			fmt.Fprintf(&text, "  - {name: %s}\n", n)
-			for id := range sizes[n] - 2 { // one row each for padding and unknown ids
-				v[n] = append(v[n], uint64(id+1))
-			}
+			ids[n] = sizes[n] - 2 // one row each for padding and unknown ids
 		}
-		p := modeltest.Program(t, text.String(), model)
-		tables, err := p.NewTables(v)
-		if err != nil {
-			t.Fatal(err)
-		}
-		got, padding := p.Parameters(tables)
+		got, padding := modeltest.Parameters(t, text.String(), model, ids)
 		if got+padding != want {
 			t.Errorf("%d parameters and %d of padding rows, want %d together", got, padding, want)
 		}

@@ -86,8 +86,9 @@ func (c *Config) Model(s *features.Schema, _ *models.Settings) (models.Model, er
 		return nil, fmt.Errorf("attention_dim is %d, want 1 to %d", c.AttentionDim, 1<<16)
 	case c.NumHeads < 1 || c.AttentionDim%c.NumHeads != 0:
 		return nil, fmt.Errorf("num_heads is %d: it must divide attention_dim, %d", c.NumHeads, c.AttentionDim)
-	case !(c.AttentionDropout >= 0 && c.AttentionDropout < 1):
-		return nil, fmt.Errorf("attention_dropout is %g, want at least 0 and less than 1", c.AttentionDropout)
+	}
+	if err := models.CheckRate("attention_dropout", c.AttentionDropout); err != nil {
+		return nil, err
 	}
 	groups, err := models.Behaviours(s, "sim", c.TargetField, c.SequenceField)
 	if err != nil {

@@ -2,7 +2,6 @@ package sim
 
 import (
 	"math"
-	"strconv"
 
 	"github.com/millrace/millrace/core/graph"
 	"github.com/millrace/millrace/core/nn"
@@ -22,11 +21,7 @@ func (m *Model) Build(net *nn.Net, s *features.Schema) ([]*graph.Node, error) {
 	in := models.NewInputs(net, models.Ungrouped(s, m.groups), models.InputsOptions{Prefix: "emb", Dim: m.EmbeddingDim, Lists: nn.PoolMean})
 	x := []*graph.Node{in.Node}
 	for i := range m.groups {
-		suffix := ""
-		if len(m.groups) > 1 {
-			suffix = strconv.Itoa(i + 1)
-		}
-		x = append(x, m.interests(net, suffix, &m.groups[i], in, s)...)
+		x = append(x, m.interests(net, models.Numbered("", i, len(m.groups)), &m.groups[i], in, s)...)
 	}
 	return models.Heads(net, "out", net.MLP("dnn", graph.Concat(x...), m.tower().Spec()), s), nil
 }

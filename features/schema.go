@@ -115,5 +115,10 @@ func (s *Schema) GroupColumn() string {
 	return s.User
 }
 
+// IsItem reports whether a field holds the item's id.
+func (s *Schema) IsItem(f *Field) bool {
+	return s.Item != "" && (f.Name == s.Item || f.Column == s.Item)
+}
+
 // FieldOfTable returns the index of the field that owns a table, whose minimum count and unknown policy hold for all that share it, or -1.
 func (s *Schema) FieldOfTable(name string) int { return s.Field(name) }

@@ -219,7 +219,7 @@ func (s *Schema) source(f *Field) Source {
 	switch {
 	case s.User != "" && (f.Name == s.User || f.Column == s.User):
 		return FromUser
-	case s.Item != "" && (f.Name == s.Item || f.Column == s.Item):
+	case s.IsItem(f):
 		return FromItem
 	case f.Kind == Sequence:
 		return FromHistory

@@ -78,7 +78,7 @@ func Retrieve(ctx context.Context, c *models.Checkpoint, paths []string, o Retri
 // itemColumn is the field that holds the item's id, or −1.
 func itemColumn(s *features.Schema) int {
 	for i := range s.Fields {
-		if f := &s.Fields[i]; s.Item != "" && f.Kind == features.Categorical && (f.Name == s.Item || f.Column == s.Item) {
+		if f := &s.Fields[i]; f.Kind == features.Categorical && s.IsItem(f) {
 			return i
 		}
 	}

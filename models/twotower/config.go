@@ -99,10 +99,11 @@ func (m *Model) part(s *features.Schema) error {
 	for _, n := range m.ItemFields {
 		named[n] = true
 	}
-	for _, f := range s.Fields {
+	for i := range s.Fields {
+		f := &s.Fields[i]
 		if of := named[f.Name]; of || len(named) == 0 && f.From == features.FromItem {
 			m.item = append(m.item, f.Name)
-			if s.Item != "" && f.Kind == features.Categorical && (f.Name == s.Item || f.Column == s.Item) {
+			if f.Kind == features.Categorical && s.IsItem(f) {
 				m.id = f.Name
 			}
 		} else {

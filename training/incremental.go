@@ -77,14 +77,6 @@ func NewIncremental(spec *models.Spec, s *features.Schema, o IncrementalOptions)
 
 // ResumeIncremental goes on from a checkpoint: a train run's (--init) or the daemon's own. It takes over the checkpoint's tables.
 func ResumeIncremental(c *models.Checkpoint, o IncrementalOptions) (*Incremental, error) {
-	var state incrementalState
-	if c.Snapshot != nil {
-		if text, ok := c.Snapshot.Manifest.State[incrementalName]; ok {
-			if err := json.Unmarshal(text, &state); err != nil {
-				return nil, fmt.Errorf("resume from checkpoint %s: state %s: %w", c.Snapshot.Dir, incrementalName, err)
-			}
-		}
-	}
 	trainer, err := c.Trainer(true)
 	if err != nil {
 		return nil, err
@@ -93,7 +85,9 @@ func ResumeIncremental(c *models.Checkpoint, o IncrementalOptions) (*Incremental
 	if err != nil {
 		return nil, err
 	}
-	l.rows, l.seq, l.read = state.Rows, state.Seq, max(state.Read, uint64(state.Rows))
+	if err := l.goOn(c); err != nil {
+		return nil, fmt.Errorf("resume from %w", err)
+	}
 	if l.admission != nil && c.Snapshot != nil && hasPart(c.Snapshot, admissionPart) {
 		part, err := c.Snapshot.Part(admissionPart)
 		if err == nil {
@@ -104,6 +98,21 @@ func ResumeIncremental(c *models.Checkpoint, o IncrementalOptions) (*Incremental
 		}
 	}
 	return l, nil
+}
+
+// goOn counts on from where the learner of the checkpoint stood, so that no update is taken for an older one; a training run's has no learner.
+func (l *Incremental) goOn(c *models.Checkpoint) error {
+	if c.Snapshot == nil {
+		return nil
+	}
+	var state incrementalState
+	if text, ok := c.Snapshot.Manifest.State[incrementalName]; ok {
+		if err := json.Unmarshal(text, &state); err != nil {
+			return fmt.Errorf("checkpoint %s: state %s: %w", c.Snapshot.Dir, incrementalName, err)
+		}
+	}
+	l.rows, l.seq, l.read = state.Rows, state.Seq, max(state.Read, uint64(state.Rows))
+	return nil
 }
 
 func hasPart(s *snapshot.Snapshot, name string) bool {

@@ -1,7 +1,6 @@
 package training
 
 import (
-	"encoding/json"
 	"fmt"
 	"strings"
 
@@ -67,17 +66,10 @@ func WarmIncremental(spec *models.Spec, s *features.Schema, c *models.Checkpoint
 	if err != nil {
 		return nil, nil, err
 	}
-	if c.Snapshot == nil {
-		return l, in, nil
+	if err := l.goOn(c); err != nil {
+		return nil, nil, fmt.Errorf("start from %w", err)
 	}
-	if text, ok := c.Snapshot.Manifest.State[incrementalName]; ok { // updates go on being numbered, so that none is taken for an older one
-		var state incrementalState
-		if err := json.Unmarshal(text, &state); err != nil {
-			return nil, nil, fmt.Errorf("start from checkpoint %s: state %s: %w", c.Snapshot.Dir, incrementalName, err)
-		}
-		l.rows, l.seq = state.Rows, state.Seq
-	}
-	if l.admission != nil && hasPart(c.Snapshot, admissionPart) {
+	if l.admission != nil && c.Snapshot != nil && hasPart(c.Snapshot, admissionPart) {
 		in.Notes = append(in.Notes, "ids that wait for their minimum count are counted anew")
 	}
 	return l, in, nil

@@ -113,10 +113,7 @@ func simulate(ctx context.Context, f simulateFlags, stdout, stderr io.Writer) er
 	}
 	fmt.Fprintf(stderr, "%d events in %.1f s: %d impressions, %d actions, %d malformed; %d items and users\nclick rate %.3f; best reachable AUC on random rows %s\n",
 		got.Events, got.Seconds, got.Impressions, got.Actions, got.Malformed, got.Entities, got.ClickRate, best)
-	if f.json {
-		return json.NewEncoder(stdout).Encode(got)
-	}
-	return nil
+	return printJSON(stdout, f.json, got)
 }
 
 // tell writes the entities and then the events to the sinks, until it is interrupted: what was told until then is written whole.

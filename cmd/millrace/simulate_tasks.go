@@ -3,7 +3,6 @@ package main
 import (
 	"bufio"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -66,10 +65,7 @@ func simulateTasks(ctx context.Context, f simulateFlags, stdout, stderr io.Write
 		fmt.Fprintf(stderr, "%s: rate %.3f, best reachable AUC %.4f\n", name, got.Rate[name], got.AUCBest[name])
 	}
 	got.Seconds = time.Since(start).Seconds()
-	if f.json {
-		return json.NewEncoder(stdout).Encode(got)
-	}
-	return nil
+	return printJSON(stdout, f.json, got)
 }
 
 // writeFile lets fill write a file of that name.

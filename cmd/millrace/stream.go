@@ -89,8 +89,8 @@ func stream(ctx context.Context, config, init string, stderr io.Writer) (*stream
 	defer release()
 	o := streaming.Options{Config: cfg}
 	lines := &lineWriter{w: stderr}
-	var inherited *models.Inheritance
-	if err := startLearner(&o, init, &inherited, lines); err != nil {
+	inherited, err := startLearner(&o, init, lines)
+	if err != nil {
 		return nil, err
 	}
 	if cfg.Publish.Redis != "" {
@@ -154,12 +154,13 @@ func readStreamConfig(path string) (*streaming.Config, error) {
 	return c, nil
 }
 
-// startLearner sets the schema and the learner: from the daemon's own checkpoint, else from init's, else from nothing.
-func startLearner(o *streaming.Options, init string, inherited **models.Inheritance, lines *lineWriter) error {
+// startLearner sets the schema and the learner: from the daemon's own checkpoint, else from init's, else from nothing. It returns what was taken over from init's where the schema
+// differs from its.
+func startLearner(o *streaming.Options, init string, lines *lineWriter) (*models.Inheritance, error) {
 	c := o.Config
 	schema, spec, err := readSpec(c.Schema, c.Model)
 	if err != nil {
-		return wrong(err)
+		return nil, wrong(err)
 	}
 	for _, n := range spec.Notices {
 		lines.line("%s", n)
@@ -175,7 +176,7 @@ func startLearner(o *streaming.Options, init string, inherited **models.Inherita
 	}
 	own, err := streaming.OpenState(c)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	from := init
 	if own != nil {
@@ -187,37 +188,37 @@ func startLearner(o *streaming.Options, init string, inherited **models.Inherita
 	if from == "" {
 		learner, err := training.NewIncremental(spec, schema, options)
 		if err != nil {
-			return wrong(err)
+			return nil, wrong(err)
 		}
 		o.Learner = learner
-		return nil
+		return nil, nil
 	}
 	if own == nil {
 		if _, err := snapshot.Locate(from); err != nil {
-			return wrong(fmt.Errorf("--init: %w", err))
+			return nil, wrong(fmt.Errorf("--init: %w", err))
 		}
 	}
 	checkpoint, err := models.Load(from)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	differs := sameSchema(schema, checkpoint.Schema)
 	if differs != nil && own != nil {
-		return wrong(fmt.Errorf("%s and the checkpoint in %s: %w", c.Schema, from, differs))
+		return nil, wrong(fmt.Errorf("%s and the checkpoint in %s: %w", c.Schema, from, differs))
 	}
 	switch then := checkpoint.Spec; {
 	case then.Name != spec.Name:
-		return wrong(fmt.Errorf("%s is a %s and the checkpoint in %s a %s: start with another checkpoint folder", c.Model, spec.Name, from, then.Name))
+		return nil, wrong(fmt.Errorf("%s is a %s and the checkpoint in %s a %s: start with another checkpoint folder", c.Model, spec.Name, from, then.Name))
 	case differs != nil:
 		learner, in, err := training.WarmIncremental(spec, schema, checkpoint, options)
 		if err != nil {
-			return wrong(fmt.Errorf("--init %s: %w", from, err))
+			return nil, wrong(fmt.Errorf("--init %s: %w", from, err))
 		}
 		for _, text := range training.WarmStartLines(in) {
 			lines.line("%s", text)
 		}
-		o.Learner, *inherited = learner, in
-		return nil
+		o.Learner = learner
+		return in, nil
 	case !reflect.DeepEqual(then.Model, spec.Model) || !reflect.DeepEqual(then.Settings, spec.Settings):
 		lines.line("the model's settings are those of the checkpoint in %s; where %s differs from them it has no effect", from, c.Model)
 	}
@@ -228,10 +229,10 @@ func startLearner(o *streaming.Options, init string, inherited **models.Inherita
 	}
 	learner, err := training.ResumeIncremental(checkpoint, options)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	o.Learner = learner
-	return nil
+	return nil, nil
 }
 
 // sameSchema reports whether events encoded by one schema mean the same to weights trained under the other.

@@ -6,7 +6,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/millrace/millrace/models"
 	"github.com/millrace/millrace/streaming"
 )
 
@@ -36,9 +35,9 @@ func TestInitOfAnotherSchema(t *testing.T) {
 		t.Fatal(err)
 	}
 	var told bytes.Buffer
-	var inherited *models.Inheritance
 	options := streaming.Options{Config: c}
-	if err := startLearner(&options, s.out("first"), &inherited, &lineWriter{w: &told}); err != nil {
+	inherited, err := startLearner(&options, s.out("first"), &lineWriter{w: &told})
+	if err != nil {
 		t.Fatal(err)
 	}
 	if options.Learner == nil || inherited == nil || !strings.Contains(told.String(), "dropped: age") {

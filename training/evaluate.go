@@ -200,11 +200,11 @@ func (e *evaluator) open() error {
 	if err != nil {
 		return err
 	}
-	make := e.program.NewScorer
+	newScorer := e.program.NewScorer
 	if e.observed {
-		make = e.program.NewObserver
+		newScorer = e.program.NewObserver
 	}
-	scorer, err := make()
+	scorer, err := newScorer()
 	if err != nil {
 		return fmt.Errorf("evaluate: %w", err)
 	}

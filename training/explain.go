@@ -1,6 +1,7 @@
 package training
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -199,10 +200,7 @@ func (x *explaining) explain(row *ExplainedRow, rec arrow.Record, r int) error {
 			e.Effects = append(e.Effects, effect)
 		}
 		slices.SortStableFunc(e.Effects, func(a, b Effect) int {
-			if d := math.Abs(float64(b.Without)) - math.Abs(float64(a.Without)); d != 0 {
-				return int(math.Copysign(1, d))
-			}
-			return 0
+			return cmp.Compare(math.Abs(float64(b.Without)), math.Abs(float64(a.Without)))
 		})
 		row.Labels = append(row.Labels, e)
 	}

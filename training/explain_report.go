@@ -117,15 +117,13 @@ func effectBar(e Effect, most float64) template.HTML {
 	var b strings.Builder
 	fmt.Fprintf(&b, `<svg viewBox="0 0 %g %g" style="width:220px"><line class="axis" x1="%g" x2="%g" y1="0" y2="%g"/>`, width, height, width/2, width/2, height)
 	for _, x := range []struct {
-		v         Figure
-		y, h      float64
-		positive  string
-		otherwise string
-	}{{e.Without, 2, 9, "dot a", "dot b"}, {e.Alone, 12, 3, "dot a", "dot b"}} {
+		v    Figure
+		y, h float64
+	}{{e.Without, 2, 9}, {e.Alone, 12, 3}} {
 		w := math.Abs(float64(x.v)) / most * width / 2
-		from, class := width/2, x.positive
+		from, class := width/2, "dot a"
 		if x.v < 0 {
-			from, class = width/2-w, x.otherwise
+			from, class = width/2-w, "dot b"
 		}
 		fmt.Fprintf(&b, `<rect class="%s" x="%.1f" y="%g" width="%.1f" height="%g"/>`, class, from, x.y, w, x.h)
 	}

@@ -1,8 +1,6 @@
 package training_test
 
 import (
-	"context"
-	"errors"
 	"fmt"
 	"math"
 	"math/rand/v2"
@@ -102,25 +100,7 @@ func TestWholeGroupsResume(t *testing.T) {
 	o := requests(t, "loss: pairwise\nnegative_sampling: {rate: 0.7}\n")
 	o.Spec.Settings.Epochs = 2
 	run(t, o)
-	p := o
-	p.Out += "-stopped"
-	p.Resume = true
-	for stops := 0; ; stops++ {
-		ctx, cancel := context.WithCancel(context.Background())
-		p.Observer = &stopper{cancel: cancel, left: 9}
-		_, err := training.Train(ctx, p)
-		cancel()
-		if err == nil {
-			if stops < 3 {
-				t.Errorf("stopped %d times, want at least 3", stops)
-			}
-			break
-		}
-		if !errors.Is(err, training.ErrInterrupted) {
-			t.Fatal(err)
-		}
-	}
-	sameTree(t, "a training over groups, stopped and gone on", o.Out, p.Out)
+	goesOn(t, "a training over groups", o, 9)
 }
 
 // TestNegativeSamplingKeepsTheLevel: with three negatives of ten, scores are still those of all rows: their mean is the rate of the test rows, and the ranking is about as good.

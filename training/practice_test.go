@@ -1,9 +1,7 @@
 package training_test
 
 import (
-	"context"
 	"encoding/json"
-	"errors"
 	"math"
 	"os"
 	"path/filepath"
@@ -51,25 +49,7 @@ func TestLearningRateSchedules(t *testing.T) {
 func TestScheduleResumes(t *testing.T) {
 	o := shop(t, strings.Replace(shopModel, "epochs: 4", "epochs: 3", 1)+"lr_schedule: cosine\nlr_warmup_steps: 30\nloss: focal_loss\n")
 	run(t, o)
-	p := o
-	p.Out += "-stopped"
-	p.Resume = true
-	for stops := 0; ; stops++ {
-		ctx, cancel := context.WithCancel(context.Background())
-		p.Observer = &stopper{cancel: cancel, left: 17}
-		_, err := training.Train(ctx, p)
-		cancel()
-		if err == nil {
-			if stops < 3 {
-				t.Errorf("stopped %d times, want at least 3", stops)
-			}
-			break
-		}
-		if !errors.Is(err, training.ErrInterrupted) {
-			t.Fatal(err)
-		}
-	}
-	sameTree(t, "a scheduled training, stopped and gone on", o.Out, p.Out)
+	goesOn(t, "a scheduled training", o, 17)
 }
 
 // TestFocalLossTrains: another loss, another model, that ranks about as well. Without the L2 term, which is the larger against it the smaller the loss.

@@ -278,6 +278,30 @@ func TestResume(t *testing.T) {
 	}
 }
 
+// goesOn stops the training of o, which has been run, again and again after so many steps, and wants it to end as o did.
+func goesOn(t *testing.T, what string, o training.Options, steps int) {
+	t.Helper()
+	p := o
+	p.Out += "-stopped"
+	p.Resume = true
+	for stops := 0; ; stops++ {
+		ctx, cancel := context.WithCancel(context.Background())
+		p.Observer = &stopper{cancel: cancel, left: steps}
+		_, err := training.Train(ctx, p)
+		cancel()
+		if err == nil {
+			if stops < 3 {
+				t.Errorf("stopped %d times, want at least 3", stops)
+			}
+			break
+		}
+		if !errors.Is(err, training.ErrInterrupted) {
+			t.Fatal(err)
+		}
+	}
+	sameTree(t, what+", stopped and gone on", o.Out, p.Out)
+}
+
 // TestKilled: a run whose process dies between two saves goes on from the last one.
 func TestKilled(t *testing.T) {
 	o := shop(t, shopModel)

@@ -10,10 +10,18 @@ import (
 // arena hands out zeroed, pointer-free memory outside the Go heap, which the collector neither scans nor counts when it sets its pace. Pieces never move
 // and are given back all at once. It belongs to the writer; its pieces to whoever the writer shows them to.
 type arena struct {
-	blocks [][]byte // as the system gave them
-	free   []byte   // of the last block
-	mapped int64    // address space; pages not yet written to take no memory
+	blocks [][]byte  // as the system gave them
+	free   [2][]byte // of each region's last block
+	mapped int64     // address space; pages not yet written to take no memory
 }
+
+// region tells memory that look-ups read from memory that only the writer does: apart, what is read lies in a few pages, of which the processor knows only so many.
+type region int
+
+const (
+	read    region = iota // the index, ids and weights
+	written               // optimizer state, marks, ages
+)
 
 const (
 	firstBlock = 64 << 10
@@ -25,10 +33,10 @@ const (
 	lineBytes = 64
 )
 
-// alloc returns n bytes of zeros that begin a cache line.
-func (a *arena) alloc(n int) (unsafe.Pointer, error) {
+// alloc returns n bytes of zeros of a region that begin a cache line.
+func (a *arena) alloc(n int, of region) (unsafe.Pointer, error) {
 	n = roundUp(n, lineBytes)
-	if n > len(a.free) {
+	if n > len(a.free[of]) {
 		size := roundUp(max(n, min(max(int(a.mapped/2), firstBlock), lastBlock)), os.Getpagesize())
 		b, err := mapMemory(size)
 		if err != nil {
@@ -37,10 +45,10 @@ func (a *arena) alloc(n int) (unsafe.Pointer, error) {
 		if size >= hugeBlock {
 			preferHugePages(b)
 		}
-		a.blocks, a.free, a.mapped = append(a.blocks, b), b, a.mapped+int64(len(b))
+		a.blocks, a.free[of], a.mapped = append(a.blocks, b), b, a.mapped+int64(len(b))
 	}
-	p := unsafe.Pointer(unsafe.SliceData(a.free))
-	a.free = a.free[n:]
+	p := unsafe.Pointer(unsafe.SliceData(a.free[of]))
+	a.free[of] = a.free[of][n:]
 	return p, nil
 }
 

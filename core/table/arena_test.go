@@ -5,7 +5,7 @@ import "testing"
 func TestArena(t *testing.T) {
 	a := &arena{}
 	for _, n := range []int{1, 64, 100_000, 3 << 20, 7} {
-		p, err := a.alloc(n)
+		p, err := a.alloc(n, read)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -20,7 +20,7 @@ func TestArena(t *testing.T) {
 	if a.mapped != 0 || len(a.blocks) != 0 {
 		t.Error("memory is left")
 	}
-	if _, err := a.alloc(1 << 60); err == nil {
+	if _, err := a.alloc(1<<60, written); err == nil {
 		t.Error("more memory than there is")
 	}
 }

@@ -69,7 +69,7 @@ func (t *Table) seen(slot uint32) *[2]uint32 {
 }
 
 func (l *life) addChunk(mem *arena) bool {
-	p, err := mem.alloc(8 * ChunkRows)
+	p, err := mem.alloc(8*ChunkRows, written)
 	if err != nil {
 		return false
 	}

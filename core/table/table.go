@@ -53,7 +53,7 @@ type Table struct {
 	n      uint32 // slots in use
 	mem    *arena
 	index  *index
-	chunks atomic.Pointer[[]unsafe.Pointer]
+	chunks atomic.Pointer[[]chunk]
 	at     layout
 	marked marks
 	life   life
@@ -62,14 +62,17 @@ type Table struct {
 	clean  runtime.Cleanup
 }
 
-// layout says where in a chunk its arrays begin: ids [ChunkRows], marks [ChunkRows/64], weights [ChunkRows, Dim], optimizer state [ChunkRows, State].
-type layout struct{ marks, rows, state, end int }
+// chunk is ChunkRows rows: ids [ChunkRows] and weights [ChunkRows, Dim], which look-ups read, and apart from them marks [ChunkRows/64] and optimizer state [ChunkRows, State].
+type chunk struct{ read, written unsafe.Pointer }
+
+// layout says where in a chunk its later arrays begin, and how large its two parts are.
+type layout struct{ rows, read, state, written int }
 
 func layoutOf(o *Options) (l layout) {
-	l.marks = 8 * ChunkRows
-	l.rows = l.marks + ChunkRows/8
-	l.state = l.rows + 4*ChunkRows*o.Dim
-	l.end = l.state + 4*ChunkRows*o.State
+	l.rows = 8 * ChunkRows
+	l.read = l.rows + 4*ChunkRows*o.Dim
+	l.state = ChunkRows / 8
+	l.written = l.state + 4*ChunkRows*o.State
 	return l
 }
 
@@ -105,7 +108,7 @@ func empty(name string, o Options) (*Table, error) {
 		return nil, fmt.Errorf("make table %s: %w", name, err)
 	}
 	t := &Table{name: name, opt: o, key: xxh3.HashStringSeed(name, o.Seed), mem: mem, index: x, at: layoutOf(&o)}
-	t.chunks.Store(new([]unsafe.Pointer))
+	t.chunks.Store(new([]chunk))
 	t.clean = runtime.AddCleanup(t, (*arena).retire, mem)
 	if o.Track {
 		t.Track()
@@ -121,7 +124,7 @@ func empty(name string, o Options) (*Table, error) {
 func (t *Table) Close() {
 	t.clean.Stop()
 	t.mem.release()
-	t.chunks.Store(new([]unsafe.Pointer))
+	t.chunks.Store(new([]chunk))
 	t.n = 0
 }
 
@@ -141,7 +144,7 @@ func (t *Table) Rows() int { return int(t.n) - t.life.holes }
 // Bytes is the memory the table holds: rows, states, ids, ages, counts, index and marks. Of the last chunk only the pages in use count.
 func (t *Table) Bytes() int64 {
 	full, rest := int64(t.n>>chunkBits), int(t.n&(ChunkRows-1))
-	n := full*int64(t.at.end) + 8*int64(len(*t.chunks.Load())) + t.index.bytes() + t.marked.bytes() + t.life.bytes()
+	n := full*int64(t.at.read+t.at.written) + 16*int64(len(*t.chunks.Load())) + t.index.bytes() + t.marked.bytes() + t.life.bytes()
 	if rest > 0 {
 		page := os.Getpagesize()
 		n += int64(roundUp(8*rest, page) + roundUp(4*t.opt.Dim*rest, page) + roundUp(4*t.opt.State*rest, page))
@@ -229,7 +232,11 @@ func (t *Table) push(id uint64, weights []float32) uint32 {
 }
 
 func (t *Table) addChunk() bool {
-	p, err := t.mem.alloc(t.at.end)
+	var c chunk
+	var err error
+	if c.read, err = t.mem.alloc(t.at.read, read); err == nil {
+		c.written, err = t.mem.alloc(t.at.written, written)
+	}
 	if err != nil {
 		t.err = fmt.Errorf("grow table %s: %w", t.name, err)
 		return false
@@ -238,16 +245,16 @@ func (t *Table) addChunk() bool {
 		t.err = fmt.Errorf("grow table %s: out of memory for ages", t.name)
 		return false
 	}
-	chunks := append(*t.chunks.Load(), p)
+	chunks := append(*t.chunks.Load(), c)
 	t.chunks.Store(&chunks)
 	t.marked.grow(len(chunks))
 	return true
 }
 
-func (t *Table) chunk(slot uint32) unsafe.Pointer { return (*t.chunks.Load())[slot>>chunkBits] }
+func (t *Table) chunk(slot uint32) *chunk { return &(*t.chunks.Load())[slot>>chunkBits] }
 
 func (t *Table) idAt(slot uint32) *uint64 {
-	return (*uint64)(unsafe.Add(t.chunk(slot), 8*int(slot&(ChunkRows-1))))
+	return (*uint64)(unsafe.Add(t.chunk(slot).read, 8*int(slot&(ChunkRows-1))))
 }
 
 // ID returns the id in a slot, UnknownID for a hole.
@@ -256,7 +263,7 @@ func (t *Table) ID(slot uint32) uint64 { return atomic.LoadUint64(t.idAt(slot)) 
 // Row returns the weights [Dim] of a slot, in place.
 func (t *Table) Row(slot uint32) []float32 {
 	d := t.opt.Dim
-	return unsafe.Slice((*float32)(unsafe.Add(t.chunk(slot), t.at.rows+4*d*int(slot&(ChunkRows-1)))), d)
+	return unsafe.Slice((*float32)(unsafe.Add(t.chunk(slot).read, t.at.rows+4*d*int(slot&(ChunkRows-1)))), d)
 }
 
 // State returns the optimizer state of a slot, in place.
@@ -265,24 +272,24 @@ func (t *Table) State(slot uint32) []float32 {
 	if d == 0 {
 		return nil
 	}
-	return unsafe.Slice((*float32)(unsafe.Add(t.chunk(slot), t.at.state+4*d*int(slot&(ChunkRows-1)))), d)
+	return unsafe.Slice((*float32)(unsafe.Add(t.chunk(slot).written, t.at.state+4*d*int(slot&(ChunkRows-1)))), d)
 }
 
 // Chunks counts chunks; Chunk returns the weights [rows, Dim] and states [rows, State] of chunk i in slot order, in place, only slots in use. Holes are zeros.
 func (t *Table) Chunks() int { return len(*t.chunks.Load()) }
 func (t *Table) Chunk(i int) (rows, state []float32) {
 	n := min(t.Len()-i*ChunkRows, ChunkRows)
-	p := (*t.chunks.Load())[i]
-	rows = unsafe.Slice((*float32)(unsafe.Add(p, t.at.rows)), n*t.opt.Dim)
+	c := (*t.chunks.Load())[i]
+	rows = unsafe.Slice((*float32)(unsafe.Add(c.read, t.at.rows)), n*t.opt.Dim)
 	if t.opt.State > 0 {
-		state = unsafe.Slice((*float32)(unsafe.Add(p, t.at.state)), n*t.opt.State)
+		state = unsafe.Slice((*float32)(unsafe.Add(c.written, t.at.state)), n*t.opt.State)
 	}
 	return rows, state
 }
 
 // chunkIDs returns the ids of chunk i, only slots in use.
 func (t *Table) chunkIDs(i int) []uint64 {
-	return unsafe.Slice((*uint64)((*t.chunks.Load())[i]), min(t.Len()-i*ChunkRows, ChunkRows))
+	return unsafe.Slice((*uint64)((*t.chunks.Load())[i].read), min(t.Len()-i*ChunkRows, ChunkRows))
 }
 
 // gatherGroup is how many rows are listed for one call of a kernel.
@@ -352,7 +359,7 @@ func (t *Table) Changed(dst []uint32) []uint32 {
 
 // marks returns the bits of a chunk.
 func (t *Table) marks(chunk int) *[ChunkRows / 64]uint64 {
-	return (*[ChunkRows / 64]uint64)(unsafe.Add((*t.chunks.Load())[chunk], t.at.marks))
+	return (*[ChunkRows / 64]uint64)((*t.chunks.Load())[chunk].written)
 }
 
 func (t *Table) mark(slot uint32) {

@@ -24,7 +24,7 @@ func (segmentDotsOp) differentiable(int) []bool { return all(2) }
 // The gradients are those of SegmentWeightedSum read backwards: dq_b = Σ_t dy_t·k_t, dk_t = dy_t·q_b.
 func (o segmentDotsOp) grads(d *derivation) []*gorgonia.Node {
 	q, k := d.in[0], d.in[1]
-	dq := d.apply(weightedSumOp{o.r}, gorgonia.Nodes{q}, d.grad, k)
+	dq := d.apply(weightedSumOp(o), gorgonia.Nodes{q}, d.grad, k)
 	dk := d.apply(weightedSumGrad{r: o.r}, gorgonia.Nodes{d.grad, k}, d.grad, k, q)
 	return []*gorgonia.Node{dq[0], dk[1]}
 }

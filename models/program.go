@@ -144,6 +144,7 @@ func (p *Program) assembleIn(net *nn.Net) (*assembly, error) { return p.assemble
 
 func (p *Program) assembleAs(net *nn.Net, to purpose) (*assembly, error) {
 	a := &assembly{net: net}
+	net.PReLUSlope, net.DiceMomentum = p.spec.Settings.PReLUSlope, p.spec.Settings.DiceMomentum
 	var modelErr error
 	err := graph.Build(func() {
 		if a.logits, modelErr = p.spec.Model.Build(a.net, p.own); modelErr != nil {

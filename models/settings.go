@@ -38,6 +38,9 @@ type Settings struct {
 	// EmbeddingInitializerStd is the standard deviation of new embedding rows; default 1e-4.
 	EmbeddingInitializerStd float64 `yaml:"embedding_initializer_std"`
 
+	PReLUSlope   float64 `yaml:"prelu_slope"`   // where the slopes of PReLU start; default 0.1
+	DiceMomentum float64 `yaml:"dice_momentum"` // what a batch counts for in Dice's running statistics; default 0.01, a memory of a hundred steps
+
 	OptimizerConstants `yaml:",inline"`
 
 	Position     *PositionBias      `yaml:"position_bias"` // nil: no tower of positions
@@ -63,6 +66,8 @@ func defaultSettings() Settings {
 		Seed:                    2021,
 		Shuffle:                 &yes,
 		EmbeddingInitializerStd: 1e-4,
+		PReLUSlope:              0.1,
+		DiceMomentum:            0.01,
 	}
 }
 
@@ -124,6 +129,10 @@ func (s *Settings) check() error {
 		return fmt.Errorf("early_stop_patience is %d, want at least 1", s.EarlyStopPatience)
 	case !(s.EmbeddingInitializerStd >= 0):
 		return fmt.Errorf("embedding_initializer_std is %g, want at least 0", s.EmbeddingInitializerStd)
+	case !(s.PReLUSlope >= 0 && s.PReLUSlope <= 1):
+		return fmt.Errorf("prelu_slope is %g, want 0 to 1", s.PReLUSlope)
+	case !(s.DiceMomentum > 0 && s.DiceMomentum <= 1):
+		return fmt.Errorf("dice_momentum is %g, want more than 0 and at most 1", s.DiceMomentum)
 	}
 	if !(s.FocalGamma >= 0 && s.FocalGamma <= 100) {
 		return fmt.Errorf("focal_gamma is %g, want 0 to 100", s.FocalGamma)

@@ -30,10 +30,10 @@ func (n *Net) PReLU(name string, x *graph.Node) *graph.Node {
 	return graph.PReLU(x, n.Param(name+"/alpha", 1, x.Cols, Constant(n.PReLUSlope)))
 }
 
-// Dice adds the slopes name+"/alpha" (zeros) and running statistics, with FuxiCTR's ε 1e-9 and momentum 0.01.
+// Dice adds the slopes name+"/alpha" (zeros) and running statistics, with FuxiCTR's ε 1e-9 and momentum DiceMomentum.
 func (n *Net) Dice(name string, x *graph.Node) *graph.Node {
 	alpha := n.Param(name+"/alpha", 1, x.Cols, Zeros())
-	return graph.Dice(x, alpha, n.Stats(name, x.Cols), 1e-9, 0.01)
+	return graph.Dice(x, alpha, n.Stats(name, x.Cols), 1e-9, n.DiceMomentum)
 }
 
 // Activations lists the names that MLPSpec and AttentionSpec know.

@@ -1,22 +1,17 @@
 #!/bin/sh
-# DIN against its BaseModel, the same network with sum or mean pooling, and on MovieLens against DeepFM: the tables of docs/results.md, from raw files to intervals.
+# DIN against its BaseModel, the same network with sum or mean pooling, and on MovieLens against DeepFM: the tables of docs/results.md, from raw files (bench/seeds.sh) to intervals.
 #
 #   bench/din_pooling.sh DATA OUT [SEEDS]
 #
-# DATA holds the folders ml-1m, amazon-sequences and taobao-userbehavior with the raw files that examples/*/prepare.yaml name. Run from the repository's root with millrace in the path.
-# What is done already in OUT stays: after an interruption the same command goes on.
+# DATA holds the folders ml-1m, amazon-sequences and taobao-userbehavior with the raw files that examples/*/prepare.yaml name.
 set -eu
 data=$1 out=$2 seeds=${3:-5}
 
 # table EXAMPLE RAW MODEL…: the first model is the one that the others are tested against.
 table() {
-	example=examples/$1 raw=$data/$2 runs=$out/$1
+	example=$1 raw=$data/$2 runs=$out/$1
 	shift 2
-	millrace prepare "$example/prepare.yaml" --data "$raw" --out "$runs/data"
-	for model; do
-		millrace train --schema "$example/schema.yaml" --model "$example/$model.yaml" --train "$runs/data/train.parquet" --valid "$runs/data/valid.parquet" \
-			--test "$runs/data/test.parquet" --seeds "$seeds" --out "$runs/$model" --resume
-	done
+	bench/seeds.sh "$example" "$raw" "$runs" "$seeds" "$@"
 	for model; do
 		set -- "$@" "$model=$runs/$model"
 		shift

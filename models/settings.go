@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/millrace/millrace/core/nn"
 	"github.com/millrace/millrace/core/optim"
 )
 
@@ -66,8 +67,8 @@ func defaultSettings() Settings {
 		Seed:                    2021,
 		Shuffle:                 &yes,
 		EmbeddingInitializerStd: 1e-4,
-		PReLUSlope:              0.1,
-		DiceMomentum:            0.01,
+		PReLUSlope:              nn.DefaultPReLUSlope,
+		DiceMomentum:            nn.DefaultDiceMomentum,
 	}
 }
 

@@ -40,19 +40,26 @@ type Net struct {
 	// Scoring tells layers that nobody will ask for gradients: they may add operations that have none, over the same parameters.
 	Scoring bool
 
-	// PReLUSlope is the initial slope of the PReLU layers built from now on: 0.1 as in FuxiCTR. DIN's authors start at 0, PyTorch at 0.25.
+	// PReLUSlope is the initial slope of the PReLU layers built from now on.
 	PReLUSlope float64
 
-	// DiceMomentum is what a batch counts for in the running statistics of the Dice layers built from now on: 0.01 as in FuxiCTR and DIN's authors' code, a memory of a hundred steps.
+	// DiceMomentum is what a batch counts for in the running statistics of the Dice layers built from now on.
 	DiceMomentum float64
 
 	seed   uint64
 	inputs map[string]int // how often an input name was asked for
 }
 
+const (
+	// DefaultPReLUSlope is FuxiCTR's. DIN's authors start at 0, PyTorch at 0.25.
+	DefaultPReLUSlope = 0.1
+	// DefaultDiceMomentum is that of FuxiCTR and of DIN's authors' code: a memory of a hundred steps.
+	DefaultDiceMomentum = 0.01
+)
+
 // New returns an empty net; seed fixes every initial value: a parameter's depends only on (seed, name, shape).
 func New(dtype graph.DType, seed uint64) *Net {
-	return &Net{Graph: graph.New(dtype), PReLUSlope: 0.1, DiceMomentum: 0.01, seed: seed, inputs: map[string]int{}}
+	return &Net{Graph: graph.New(dtype), PReLUSlope: DefaultPReLUSlope, DiceMomentum: DefaultDiceMomentum, seed: seed, inputs: map[string]int{}}
 }
 
 // Param adds a trainable parameter. Names are paths such as "mlp1/0/weight".
